@@ -1,0 +1,8 @@
+"""Tools for testing tasks, flows and observers without waiting and without luck."""
+
+from __future__ import annotations
+
+from headrace.testing.clock import VirtualTimeLoop
+from headrace.testing.recorder import Recorder
+
+__all__ = ("Recorder", "VirtualTimeLoop")
