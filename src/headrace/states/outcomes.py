@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, TypeGuard
 
 from headrace.exceptions import UnfinishedRun, UpstreamTaskError
+from headrace.states.details import StoredData
 from headrace.states.kinds import FINAL, StateType
-from headrace.states.reading import is_record_iterable
+from headrace.states.reading import FAILING, get_state_exception, is_record_iterable
 from headrace.states.state import State
 
 __all__ = (
@@ -231,9 +232,14 @@ def _cause(upstream: State[Any]) -> BaseException | None:
     one prints as three errors, not as ten thousand.
     """
     error = upstream.data
-    if not isinstance(error, BaseException):
-        return None
     if isinstance(error, UpstreamTaskError):
         cause = error.__cause__
         return cause if isinstance(cause, UpstreamTaskError) else error
-    return error
+    if upstream.type not in FAILING or isinstance(error, StoredData):
+        # A stored exception is left where it is: reading it may block.
+        return None
+    try:
+        return get_state_exception(upstream)
+    except (TypeError, ValueError):
+        # The data of a user's failed state may be anything.
+        return None
