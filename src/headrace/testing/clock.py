@@ -18,6 +18,7 @@ Ts = TypeVarTuple("Ts")
 
 _POLL_SECONDS: Final = 0.01
 _GRACE_SECONDS: Final = 0.05
+_NANOSECOND: Final = 1e-9
 
 
 def headrace_threads_busy() -> bool:
@@ -124,10 +125,14 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if busy:
             return self._real.select(_POLL_SECONDS)
-        if timeout is not None:
-            self.now += timeout
-            return []
-        return self._last_chance()
+        if timeout is None:
+            return self._last_chance()
+        self.now += timeout
+        # The loop runs what is due before a nanosecond from now. After a few months
+        # a nanosecond is lost in rounding, and the timer would never be due.
+        if self.now + _NANOSECOND == self.now:
+            self.now = math.nextafter(self.now, math.inf)
+        return []
 
     def _last_chance(self) -> list[tuple[selectors.SelectorKey, int]]:
         if threading.active_count() > 1:

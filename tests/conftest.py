@@ -1,0 +1,88 @@
+"""What every test gets: virtual time, and a look at what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import AsyncGenerator, Generator
+
+import hypothesis
+import pytest
+from blockbuster import blockbuster_ctx
+
+from headrace.testing import VirtualTimeLoop
+
+REAL_LOOPS = [
+    pytest.param(("asyncio", {"debug": True}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+]
+# Threads end soon after the call that used them; a second is for busy machines.
+SECONDS_TO_END = 1.0
+
+pytest_plugins = ["pytester"]
+
+hypothesis.settings.register_profile(
+    "headrace", deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("headrace")
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    """Virtual time, unless the test or its file is marked ``real_loops``."""
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    real = metafunc.definition.get_closest_marker("real_loops")
+    if real and "anyio_backend" in metafunc.fixturenames:
+        metafunc.parametrize("anyio_backend", REAL_LOOPS)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Generator[None]:
+    """Fail a test that leaves behind our threads, or tasks on its own loop."""
+    before = set(our_threads())
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("leaves_no_tasks_behind")
+    yield
+    deadline = time.monotonic() + SECONDS_TO_END
+    for thread in our_threads():
+        if thread not in before:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    left = sorted(thread.name for thread in our_threads() if thread not in before)
+    if left:
+        pytest.fail(f"threads left behind: {', '.join(left)}", pytrace=False)
+
+
+@pytest.fixture
+async def leaves_no_tasks_behind(anyio_backend: object) -> AsyncGenerator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = sorted(
+        str(task)
+        for task in asyncio.all_tasks() - before
+        # anyio runs this very fixture in a task of its own.
+        if "TestRunner." not in repr(task.get_coro())
+    )
+    if left:
+        pytest.fail(f"tasks left behind: {', '.join(left)}", pytrace=False)
+
+
+def our_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("headrace")]
+
+
+@pytest.fixture
+def no_blocking_calls() -> Generator[None]:
+    """Fail a test in which our code makes a blocking call on an event loop."""
+    with blockbuster_ctx("headrace"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls_on_real_loops(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("real_loops"):
+        request.getfixturevalue("no_blocking_calls")
