@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextvars import Context
+from pathlib import PurePath
+from types import CoroutineType
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 __all__ = ("VirtualTimeLoop", "headrace_threads_busy")
@@ -97,10 +99,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def _describe(task: asyncio.Task[Any]) -> str:
-    stack = task.get_stack(limit=1)
-    if not stack:
-        return task.get_name()
-    return f"{task.get_name()} ({stack[0].f_code.co_filename}:{stack[0].f_lineno})"
+    """A task's name, and the lines at which it waits, the innermost last."""
+    lines: list[str] = []
+    coro: Any = task.get_coro()
+    while isinstance(coro, CoroutineType) and coro.cr_frame:
+        code = coro.cr_code
+        file = PurePath(code.co_filename).name
+        lines.append(f"{code.co_qualname} at {file}:{coro.cr_frame.f_lineno}")
+        coro = coro.cr_await
+    return f"{task.get_name()} ({' > '.join(lines)})"
 
 
 class _JumpingSelector(selectors.BaseSelector):

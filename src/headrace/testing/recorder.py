@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from headrace.events import StateChanged
 
 __all__ = ("Recorder",)
 
@@ -11,9 +11,9 @@ class Recorder:
     """An observer that keeps every event, in order."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = []
+        self.events: list[StateChanged] = []
 
-    def on_event(self, event: Any) -> None:
+    def on_event(self, event: StateChanged) -> None:
         """Keep one event."""
         self.events.append(event)
 
