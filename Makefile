@@ -22,7 +22,7 @@ stamp   := .venv/made-with-$(version)
 setup: $(stamp)
 
 $(stamp): pyproject.toml
-	@test -n '$(version)' || { echo 'PYTHON=$(PYTHON) cannot be run. Name another, as in: make PYTHON=python3.11' >&2; exit 1; }
+	@test -n '$(version)' || { $(PYTHON) --version; echo 'PYTHON=$(PYTHON) cannot be run. Name another, as in: make PYTHON=python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'headrace needs Python 3.11 or newer, and PYTHON=$(PYTHON) is $(version). Name another, as in: make PYTHON=python3.11' >&2; exit 1; }
 	rm -rf .venv
 	'$(base)' -m venv .venv
