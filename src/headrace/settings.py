@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 __all__ = ("PREFIX", "Settings", "current_settings", "temporary_settings")
 
@@ -26,8 +34,11 @@ def _split(given: object) -> object:
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Told apart beforehand, so that an error speaks of the one that was meant.
 _Delays = Annotated[
-    _Seconds | Annotated[tuple[_Seconds, ...], Field(max_length=50)],
+    Annotated[_Seconds, Tag("one")]
+    | Annotated[tuple[_Seconds, ...], Field(max_length=50), Tag("many")],
+    Discriminator(lambda given: "many" if isinstance(given, (list, tuple)) else "one"),
     BeforeValidator(_split),
 ]
 
@@ -48,14 +59,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task_default_retries: _Count = Field(0, description="a whole number >= 0")
+    task_default_retries: _Count = Field(default=0, description="a whole number >= 0")
     task_default_retry_delay_seconds: _Delays = Field(
-        0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
+        default=0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
     )
-    max_threads: int = Field(64, ge=1, description="a whole number >= 1")
-    max_lent_threads: _Count = Field(512, description="a whole number >= 0")
-    cancel_grace_seconds: _Seconds = Field(5.0, description="seconds >= 0")
-    abandon_after_seconds: _Seconds = Field(0.05, description="seconds >= 0")
+    max_threads: int = Field(default=64, ge=1, description="a whole number >= 1")
+    max_lent_threads: _Count = Field(default=512, description="a whole number >= 0")
+    cancel_grace_seconds: _Seconds = Field(default=5.0, description="seconds >= 0")
+    abandon_after_seconds: _Seconds = Field(default=0.05, description="seconds >= 0")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

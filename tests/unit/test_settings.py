@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from headrace.settings import (
+    PREFIX,
+    Settings,
+    current_settings,
+    temporary_settings,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+
+
+@pytest.mark.rule("SET-01")
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    assert Settings.from_environment({}).model_dump() == {
+        "task_default_retries": 0,
+        "task_default_retry_delay_seconds": 0.0,
+        "max_threads": 64,
+        "max_lent_threads": 512,
+        "cancel_grace_seconds": 5.0,
+        "abandon_after_seconds": 0.05,
+    }
+
+
+@pytest.mark.rule("SET-01", "RETRY-19")
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("TASK_DEFAULT_RETRIES", "3", "task_default_retries", 3),
+        ("TASK_DEFAULT_RETRY_DELAY_SECONDS", "1.5", "task_default_retry_delay_seconds", 1.5),
+        ("TASK_DEFAULT_RETRY_DELAY_SECONDS", "1, 2", "task_default_retry_delay_seconds", (1, 2)),
+        ("TASK_DEFAULT_RETRY_DELAY_SECONDS", "[1, 2]", "task_default_retry_delay_seconds", (1, 2)),
+        ("TASK_DEFAULT_RETRY_DELAY_SECONDS", "[]", "task_default_retry_delay_seconds", ()),
+        ("MAX_THREADS", " 8 ", "max_threads", 8),
+        ("MAX_THREADS", "", "max_threads", 64),
+        ("CANCEL_GRACE_SECONDS", "0", "cancel_grace_seconds", 0.0),
+    ],
+)  # fmt: skip
+def test_a_setting_is_read_from_its_variable(
+    variable: str, text: str, name: str, value: object
+) -> None:
+    settings = Settings.from_environment({f"HEADRACE_{variable}": text, "OTHER": "1"})
+
+    assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "allowed"),
+    [
+        ("HEADRACE_TASK_DEFAULT_RETRIES", "-1", "a whole number >= 0"),
+        ("HEADRACE_TASK_DEFAULT_RETRIES", "many", "a whole number >= 0"),
+        ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "1,x", "seconds >= 0"),
+        ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "-1", "seconds >= 0"),
+        ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "1," * 50 + "1", "seconds >= 0"),
+        ("HEADRACE_MAX_THREADS", "0", "a whole number >= 1"),
+        ("HEADRACE_CANCEL_GRACE_SECONDS", "nan", "seconds >= 0"),
+        ("HEADRACE_ABANDON_AFTER_SECONDS", "inf", "seconds >= 0"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_value_and_what_is_allowed(
+    variable: str, text: str, allowed: str
+) -> None:
+    with pytest.raises(ValueError, match=variable) as caught:
+        Settings.from_environment({variable: text})
+
+    assert f"{variable} cannot be {text!r}: " in str(caught.value)
+    assert f"Set it to {allowed}" in str(caught.value)
+
+
+def test_too_many_delays_are_told_as_that() -> None:
+    with pytest.raises(ValueError, match="at most 50 items"):
+        Settings.from_environment(
+            {"HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS": "1," * 50 + "1"}
+        )
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().__setattr__("max_threads", 1)
+
+
+@pytest.mark.rule("SET-02")
+def test_the_environment_holds_where_nothing_else_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEADRACE_MAX_THREADS", "3")
+
+    assert current_settings().max_threads == 3
+
+
+@pytest.mark.rule("SET-02")
+def test_temporary_settings_hold_inside_their_block() -> None:
+    with temporary_settings({"max_threads": 3}, task_default_retries=2) as settings:
+        assert current_settings() is settings
+        assert (settings.max_threads, settings.task_default_retries) == (3, 2)
+        with temporary_settings(max_threads=4):
+            assert current_settings().max_threads == 4
+            assert current_settings().task_default_retries == 2
+        assert current_settings() is settings
+
+    assert current_settings() == Settings()
+
+
+@pytest.mark.rule("SET-02")
+def test_temporary_settings_end_when_their_block_raises() -> None:
+    with pytest.raises(KeyError), temporary_settings(max_threads=3):
+        raise KeyError
+
+    assert current_settings().max_threads == 64
+
+
+@pytest.mark.rule("SET-02")
+def test_temporary_settings_are_captured_by_a_copied_context() -> None:
+    with temporary_settings(max_threads=3):
+        inside = contextvars.copy_context()
+
+    assert inside.run(current_settings).max_threads == 3
+    assert current_settings().max_threads == 64
+
+
+def test_temporary_settings_may_decorate_a_function() -> None:
+    @temporary_settings(max_threads=3)
+    def threads() -> int:
+        return current_settings().max_threads
+
+    assert threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("updates", "message"),
+    [
+        (
+            {"max_thread": 3},
+            "there is no setting 'max_thread'. Use one of .*max_threads",
+        ),
+        ({"max_threads": 0}, "max_threads cannot be 0: .* whole number >= 1"),
+        ({"task_default_retry_delay_seconds": "x"}, "cannot be 'x'"),
+    ],
+)
+def test_a_wrong_temporary_setting_is_refused(
+    updates: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message), temporary_settings(updates):
+        pass
+
+    assert current_settings() == Settings()
