@@ -86,6 +86,7 @@ def test_a_group_puts_its_counts_in_one_line() -> None:
     assert group.counts_message() == (
         "total=4, not_final=2, 'FAILED'=1, 'RUNNING'=2, 'COMPLETED'=1"
     )
+    assert StateGroup([Failed()]).counts_message() == "total=1, 'FAILED'=1"
 
 
 @pytest.mark.rule("FINAL-03", "FINAL-04")

@@ -130,7 +130,7 @@ class StateRecord(Generic[R_co]):
         elif not self.at:
             self.at = time.time()
         if details is None and self.type is _S.SCHEDULED:
-            details = StateDetails(scheduled_time=self.timestamp)
+            details = StateDetails()
         if details is not None:
             self._extra().details = self._completed_details(details)
         if state_id is not None:
