@@ -75,7 +75,7 @@ def test_a_test_in_which_everyone_waits_harms_no_other(
         """
     )
 
-    result = project.runpytest_inprocess()
+    result = project.runpytest_subprocess()
 
     # The error is its own fixtures, which cannot be torn down either.
     result.assert_outcomes(passed=1, failed=1, errors=1)

@@ -87,6 +87,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         outcome.add_done_callback(self._left_executor)
         return outcome
 
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ARG002 - it cannot pass: the clock stands
+    ) -> None:
+        """Wait for the threads behind `run_in_executor` to end."""
+        self._in_executor += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._in_executor -= 1
+
     def _left_executor(self, _: asyncio.Future[Any]) -> None:
         self._in_executor -= 1
 
