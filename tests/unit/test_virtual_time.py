@@ -155,7 +155,7 @@ def test_a_thread_says_itself_that_it_is_busy(loop: VirtualTimeLoop) -> None:
 
     wake_up = threading.Event()
     thread = threading.Thread(target=work)
-    thread.headrace_busy = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    thread.headrace_busy = True  # pyright: ignore[reportAttributeAccessIssue]
 
     assert loop.run_until_complete(wait()) == 0
 
