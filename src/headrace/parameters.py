@@ -157,6 +157,12 @@ class Binder:
         """
         return dict(self._bind(args, kwargs).arguments)
 
+    def positional_names(self, count: int) -> list[str]:
+        """What to call so many positional arguments in a message."""
+        surplus = range(count - len(self._positional))
+        more = [f"{self.variadic_positional}[{index}]" for index in surplus]
+        return [*self._positional[:count], *more]
+
     def _surely_fits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call fits and has nothing for ``**kwargs``; False if in doubt."""
         count = len(args)

@@ -66,7 +66,7 @@ class Settings(BaseModel):
     max_threads: int = Field(default=64, ge=1, description="a whole number >= 1")
     max_lent_threads: _Count = Field(default=512, description="a whole number >= 0")
     cancel_grace_seconds: _Seconds = Field(default=5.0, description="seconds >= 0")
-    abandon_after_seconds: _Seconds = Field(default=0.05, description="seconds >= 0")
+    abandon_after_seconds: _Seconds = Field(default=0.04, description="seconds >= 0")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

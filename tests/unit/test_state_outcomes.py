@@ -31,7 +31,7 @@ from headrace.states import (
     format_exception,
     is_state,
     is_state_iterable,
-    not_ready_state,
+    upstream_error,
 )
 
 S = StateType
@@ -198,9 +198,8 @@ def test_an_exception_is_told_in_one_line(error: Exception, text: str) -> None:
 
 
 def not_ready(upstream: State[Any], name: str = "load-0") -> State[Any]:
-    return not_ready_state(
-        name, "fetch-0", upstream, at=2.0, run_key=RUN, flow_key=FLOW
-    )
+    error = upstream_error(name, "fetch-0", upstream)
+    return State(S.CANCELLED, "NotReady", 2.0, error, str(error), RUN, FLOW)
 
 
 @pytest.mark.rule("RES-12", "FUT-05", "CALL-10")

@@ -29,7 +29,7 @@ from headrace.states.outcomes import (
     format_exception,
     is_state,
     is_state_iterable,
-    not_ready_state,
+    upstream_error,
 )
 from headrace.states.reading import get_state_exception
 from headrace.states.state import State, get_state_result, raise_state_exception
@@ -63,6 +63,6 @@ __all__ = (
     "is_allowed",
     "is_state",
     "is_state_iterable",
-    "not_ready_state",
     "raise_state_exception",
+    "upstream_error",
 )

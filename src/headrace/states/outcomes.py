@@ -23,7 +23,7 @@ __all__ = (
     "format_exception",
     "is_state",
     "is_state_iterable",
-    "not_ready_state",
+    "upstream_error",
 )
 
 _S = StateType
@@ -195,34 +195,21 @@ def exception_to_crashed_state(error: BaseException) -> State[Any]:
     return State(_S.CRASHED, "", 0.0, error, message)
 
 
-def not_ready_state(
-    run_name: str,
-    upstream_name: str,
-    upstream: State[Any],
-    *,
-    at: float,
-    run_key: int,
-    flow_key: int | None = None,
-) -> State[Any]:
-    """The final state of a run that did not start because of its upstream.
+def upstream_error(
+    run_name: str, upstream_name: str, upstream: State[Any]
+) -> UpstreamTaskError:
+    """Why a run did not start: the error of a state named NotReady.
 
     Args:
         run_name: The run that is held back.
         upstream_name: The run that it depends on.
-        upstream: The state in which that one ended.
-        at: Now, in seconds since the epoch (UTC).
-        run_key: The id of the run that is held back.
-        flow_key: The id of its flow run.
-
-    Returns:
-        A state of type CANCELLED, named NotReady, with an `UpstreamTaskError`.
+        upstream: The state in which that one ended, or is.
     """
     failed = upstream.verdict_type in (_S.FAILED, _S.CRASHED)
     verdict = _S.FAILED if failed else _S.CANCELLED
     error = UpstreamTaskError(run_name, upstream_name, upstream.name, verdict.value)
     error.__cause__ = _cause(upstream)
-    text = f"Upstream {upstream_name!r} did not complete: it ended as {upstream.name}."
-    return State(_S.CANCELLED, "NotReady", at, error, text, run_key, flow_key)
+    return error
 
 
 def _cause(upstream: State[Any]) -> BaseException | None:

@@ -1,0 +1,1 @@
+"""Loops and threads: the primitives under the engine. Private as a whole."""

@@ -1,0 +1,320 @@
+"""Plain bodies: which code is plain, how it waits, and how it is told to stop.
+
+A *plain body* is a user's plain function that the engine has called in some thread.
+Everything here concerns one thread: its innermost body, the calls it makes into
+headrace, the lock it blocks on. Other threads touch it only through `ThreadFace.stop`.
+
+Stopping climbs two rungs here (the third, abandoning, is the pool's). First the body
+is released from headrace calls: whichever it is in, or makes next, raises
+`RunInterrupted`. Then, where allowed, `RunInterrupted` is raised in the thread itself,
+between two bytecodes. That must never hit headrace's own bookkeeping, so every call
+into headrace is *shielded*, and a body that has ended takes a late one back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Protocol
+
+from headrace.exceptions import RunInterrupted
+
+__all__ = (
+    "Slots",
+    "ThreadFace",
+    "block_until",
+    "body_here",
+    "is_plain_code",
+    "pause",
+    "set_face",
+    "shielded",
+    "stoppable_here",
+    "this_face",
+    "unshielded",
+)
+
+
+class Slots(Protocol):
+    """Where a thread that blocks gives its slot back for so long."""
+
+    def lend(self) -> None:
+        """Let another body run while this one waits.
+
+        Raises:
+            DeadlockError: Too many threads wait already.
+        """
+        ...
+
+    def take_back(self) -> None:
+        """Wait until this body may run again."""
+        ...
+
+
+class ThreadFace:
+    """What other threads may know of, and do to, the plain bodies of one thread."""
+
+    __slots__ = (
+        "_bodies",
+        "_lock",
+        "_shields",
+        "_stopped",
+        "_waiting",
+        "ident",
+        "slots",
+    )
+
+    def __init__(self, slots: Slots | None = None) -> None:
+        self.ident = threading.get_ident()
+        self.slots = slots
+        self._lock = threading.Lock()
+        self._bodies: list[object] = []
+        self._stopped: list[tuple[object, str]] = []
+        self._waiting: threading.Lock | None = None
+        self._shields = 0
+
+    # -- from the thread itself ------------------------------------------------
+
+    def enter(self, body: object) -> None:
+        """A body that may be stopped begins. Follow with `leave` in every case."""
+        self._bodies.append(body)
+
+    def leave(self, body: object) -> None:
+        """The body has ended; take back an interrupt that came too late for it."""
+        while True:
+            try:
+                with self._lock:
+                    # Already removed if a late interrupt sent us round again.
+                    if self._bodies and self._bodies[-1] is body:
+                        self._bodies.pop()
+                    if not self._stopped:
+                        return
+                    left = [each for each in self._stopped if each[0] is not body]
+                    if len(left) != len(self._stopped):
+                        self._stopped = left
+                        _take_back(self.ident)
+                    return
+            except RunInterrupted:
+                # The late one itself, between the body's end and here. Only one is
+                # ever sent to a body, so this happens at most once.
+                continue
+
+    def raise_if_stopped(self) -> None:
+        """Raise RunInterrupted if a body of this thread was told to stop."""
+        with self._lock:
+            stopped = self._stopped
+            if stopped:
+                _take_back(self.ident)
+        if stopped:
+            body, reason = stopped[0]
+            raise RunInterrupted(_name_of(body), reason)
+
+    def shield(self, count: int) -> int:
+        """Set how deep in headrace calls this thread is; the depth before."""
+        with self._lock:
+            before, self._shields = self._shields, count
+        return before
+
+    def wait(self, lock: threading.Lock, timeout: float) -> bool:
+        """Acquire a lock that somebody will release, or be stopped meanwhile."""
+        with self._lock:
+            if not self._stopped:
+                self._waiting = lock
+        try:
+            return not self._stopped and lock.acquire(timeout=timeout)
+        finally:
+            with self._lock:
+                self._waiting = None
+
+    # -- from any thread -------------------------------------------------------
+
+    def stop(self, body: object, reason: str, *, interrupt: bool) -> bool:
+        """Tell a body to stop; False when it has ended already. Never blocks long.
+
+        Args:
+            body: What was given to `enter`.
+            reason: Why, for the message of RunInterrupted.
+            interrupt: Whether to raise in the thread too, if it is in user code.
+        """
+        with self._lock:
+            if not any(each is body for each in self._bodies):
+                return False
+            if any(each is body for each, _ in self._stopped):
+                return True
+            self._stopped.append((body, reason))
+            if self._waiting is not None:
+                _release(self._waiting)
+            elif interrupt and not self._shields:
+                _interrupt(self.ident)
+            return True
+
+
+class _Here(threading.local):
+    """Of each thread: its face, and the loop its innermost plain body found running."""
+
+    face: ThreadFace | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+_HERE = _Here()
+
+
+def is_plain_code() -> bool:
+    """Whether blocking is the way to wait here.
+
+    True if no loop runs in this thread, or only the one that was running already
+    when the innermost plain body began.
+    """
+    running = asyncio._get_running_loop()  # noqa: SLF001 - the only form that costs 30 ns
+    return running is None or running is _HERE.loop
+
+
+def this_face() -> ThreadFace | None:
+    """The face of this thread, if a body that can be stopped runs in it."""
+    return _HERE.face
+
+
+class body_here:
+    """Mark the code in the block as a plain body in this thread."""
+
+    # A class: a generator's context manager takes four times as long.
+    __slots__ = ("_loop",)
+
+    def __enter__(self) -> None:
+        self._loop = _HERE.loop
+        _HERE.loop = asyncio._get_running_loop()  # noqa: SLF001 - see is_plain_code
+
+    def __exit__(self, *_: object) -> None:
+        _HERE.loop = self._loop
+
+
+@contextmanager
+def stoppable_here(body: object) -> Generator[ThreadFace]:
+    """A body in this thread that others may stop by the face it is given.
+
+    The block is shielded; the user's code in it goes into `unshielded`.
+    """
+    outer = _HERE.face
+    face = _HERE.face = outer or ThreadFace()
+    before = face.shield(1)
+    face.enter(body)
+    try:
+        yield face
+    finally:
+        face.leave(body)
+        face.shield(before)
+        _HERE.face = outer
+
+
+def set_face(face: ThreadFace) -> None:
+    """Give a worker thread its face, for as long as it lives."""
+    _HERE.face = face
+
+
+@contextmanager
+def shielded() -> Generator[None]:
+    """A call into headrace: nothing is raised into it from another thread.
+
+    Raises:
+        RunInterrupted: A body of this thread was told to stop, before or meanwhile.
+    """
+    face = _HERE.face
+    if face is None:
+        yield
+        return
+    before = face.shield(1)
+    try:
+        face.raise_if_stopped()
+        yield
+    finally:
+        face.shield(before)
+    if not before:
+        face.raise_if_stopped()
+
+
+@contextmanager
+def unshielded() -> Generator[None]:
+    """User code inside a call into headrace: it may be interrupted again."""
+    face = _HERE.face
+    if face is None:
+        yield
+        return
+    before = face.shield(0)
+    try:
+        face.raise_if_stopped()
+        yield
+    finally:
+        face.shield(before)
+
+
+def block_until(
+    subscribe: Callable[[Callable[[], None]], object],
+    timeout: float | None = None,
+    *,
+    stoppable: bool = True,
+) -> bool:
+    """Block this thread until a callback is called; False if the time ran out.
+
+    The thread's slot is lent out meanwhile, and Ctrl-C gets through.
+
+    Args:
+        subscribe: Given the callback; it may call it at once, more than once, and
+            from any thread.
+        timeout: Seconds to wait at the most; None for no limit.
+        stoppable: Whether the wait ends when a body of this thread is told to stop.
+
+    Raises:
+        RunInterrupted: A body of this thread was told to stop.
+        DeadlockError: Too many threads wait already.
+    """
+    lock = threading.Lock()
+    lock.acquire()
+    subscribe(lambda: _release(lock))
+    if lock.acquire(blocking=False):
+        return True
+    seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+    face = _HERE.face
+    if face is None:
+        return lock.acquire(timeout=seconds)
+    if face.slots is not None:
+        face.slots.lend()
+    try:
+        got = face.wait(lock, seconds) if stoppable else lock.acquire(timeout=seconds)
+    finally:
+        if face.slots is not None:
+            face.slots.take_back()
+    if stoppable:
+        face.raise_if_stopped()
+    return got
+
+
+def pause(seconds: float) -> None:
+    """Let time pass in this thread, its slot lent out; ends early when stopped."""
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0:
+        block_until(lambda _: None, left)
+
+
+def _release(lock: threading.Lock) -> None:
+    try:
+        lock.release()
+    except RuntimeError:  # released before: by the callback and by a stop
+        return
+
+
+def _name_of(body: object) -> str:
+    return str(getattr(body, "name", body))
+
+
+def _interrupt(ident: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(ident), ctypes.py_object(RunInterrupted)
+    )
+
+
+def _take_back(ident: int) -> None:
+    nothing: Any = None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), nothing)

@@ -1,0 +1,132 @@
+"""One attempt of a submitted run on the loop."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import types
+from collections.abc import Awaitable, Generator
+from time import time
+from typing import Any, Final
+
+from headrace._engine import stopping
+from headrace._engine.inputs import put_inputs
+from headrace._engine.outcomes import Outcome, may_retry, of_error, of_value
+from headrace._engine.resolve import ATOMS
+from headrace.context import CURRENT
+from headrace.futures import TaskFuture
+from headrace.states import State, StateType
+
+__all__ = ("ask_to_retry", "finish_awaitable", "live", "trimmed")
+
+log: Final = logging.getLogger("headrace.engine")
+
+_RUNNING: Final = StateType.RUNNING
+_COMPLETED: Final = StateType.COMPLETED
+_FAILED: Final = StateType.FAILED
+
+
+@types.coroutine
+def _gate() -> Generator[None, None, None]:
+    yield
+
+
+async def live(run: TaskFuture[Any], scheduler: Any) -> None:
+    """An attempt from its first step to its outcome. Raises nothing."""
+    try:
+        await _gate()
+    except BaseException as error:  # noqa: BLE001 - cancelled before its first step
+        scheduler.starting -= 1
+        scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
+        if scheduler.ready and not scheduler.loop.is_closed():
+            scheduler.fill()
+        return
+    scheduler.starting -= 1
+    scheduler.submits_in_a_row = 0
+    if scheduler.ready:
+        scheduler.fill()
+    CURRENT.set(run)  # in this task's own context: nothing to reset
+    spec = run.spec
+    if run.upstreams is not None and not put_inputs(run, scheduler):
+        return
+    run.phase = _RUNNING
+    run.attempts += 1
+    run.started = time()
+    if scheduler.announcer is not None:
+        scheduler.announce(run)
+    try:
+        if spec.timeout_seconds is not None:
+            stopping.set_limit((scheduler, run))
+        value = await spec.call(*run.args, **run.kwargs)
+        if type(value) in ATOMS and run.rare is None:
+            outcome: Outcome = (_COMPLETED, value)
+        else:
+            value = await _plain_value(value)
+            if spec.timeout_seconds is not None:
+                stopping.note_overrun(scheduler, run)
+            outcome = of_value(run, value)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        outcome = of_error(run, trimmed(error))
+    may_go_on = True
+    if outcome[0] is _FAILED and may_retry(run, _FAILED) and spec.retry.condition:
+        outcome, may_go_on = await _asked(run, outcome)
+    scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
+    # On 3.12 and later an error reaches this frame through the body's, as its f_back.
+    del run, outcome
+
+
+async def finish_awaitable(
+    run: TaskFuture[Any], scheduler: Any, awaitable: Awaitable[Any]
+) -> None:
+    """The rest of an attempt whose plain body returned something to await (DEF-06)."""
+    try:
+        outcome = of_value(run, await awaitable)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        outcome = of_error(run, trimmed(error))
+    scheduler.attempt_ended(run, outcome)
+    del run, outcome
+
+
+async def _plain_value(value: Any) -> Any:
+    if inspect.isgenerator(value):
+        return list(value)
+    if inspect.isasyncgen(value):
+        return [item async for item in value]
+    return value
+
+
+async def _asked(run: TaskFuture[Any], outcome: Outcome) -> tuple[Outcome, bool]:
+    """Whether the user's condition allows another attempt; a cancel ends the asking."""
+    try:
+        answer = ask_to_retry(run, outcome)
+        allowed = bool(await answer if inspect.isawaitable(answer) else answer)
+    except BaseException as error:  # noqa: BLE001 - the condition may raise anything
+        if isinstance(error, Exception):
+            refused(run, error)
+            return outcome, False
+        return of_error(run, error), False
+    return outcome, allowed
+
+
+def ask_to_retry(run: Any, outcome: Outcome) -> Any:
+    """What ``retry_condition_fn(task, task_run, state)`` answers, or its coroutine."""
+    phase, data = outcome
+    state: State[Any] = State(phase, "Failed", time(), data, None, run.run_key())
+    return run.spec.retry.condition(run.spec.owner, run.view(), state)
+
+
+def refused(run: Any, error: BaseException) -> None:
+    """Log a condition that raised; the run is not retried then."""
+    log.error(
+        "retry_condition_fn of %r raised %s: %s; the run is not retried",
+        run.name,
+        type(error).__name__,
+        error,
+        exc_info=error,
+    )
+
+
+def trimmed(error: BaseException) -> BaseException:
+    """Drop the engine's own frame: it refers to the run, which refers to the error."""
+    trace = error.__traceback__
+    return error.with_traceback(trace.tb_next if trace is not None else None)

@@ -1,0 +1,320 @@
+"""A flow run: its body, then all that it submitted, then its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from threading import get_ident
+from time import time
+from typing import Any, Final
+
+from headrace._concurrency.bodies import (
+    ThreadFace,
+    body_here,
+    stoppable_here,
+    unshielded,
+)
+from headrace._engine import stopping
+from headrace._engine.bodies import in_context, under_limit
+from headrace._engine.coroutine_runs import trimmed
+from headrace._engine.direct import (
+    announce,
+    await_inputs,
+    begin,
+    block_for_inputs,
+    end,
+    sources_of,
+)
+from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.outcomes import LIMIT, Outcome, drained, of_error
+from headrace._engine.scopes import Scope
+from headrace._engine.verdict import futures_in, verdict
+from headrace.context import CURRENT
+from headrace.exceptions import CancelledRun
+from headrace.futures.watching import await_ends, block_for_ends
+from headrace.runs import Record
+from headrace.specs import FlowSpec
+from headrace.states import StateType, format_exception
+
+__all__ = ("FlowRun", "await_flow", "call_flow")
+
+_PENDING: Final = StateType.PENDING
+_CANCELLED: Final = StateType.CANCELLED
+
+
+class FlowRun(Record):
+    """The record of one flow run; the code of its body belongs to it."""
+
+    __slots__ = (
+        "__weakref__", "args", "context", "handle", "kwargs", "number", "parent",
+        "spec", "upstreams",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        spec: FlowSpec,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        host: Host,
+        parent: Scope | None,
+    ) -> None:
+        self.spec = spec
+        self.args = args
+        self.kwargs = kwargs
+        self.parent = parent
+        self.number = next(parent.counter(spec.key)) if parent is not None else 0
+        self.scope = Scope(host, "flow run", parent=parent, owner=self)
+        self.phase = _PENDING
+        self.created = time()
+        self.attempts = 0
+        self.ident = self.log = self.rare = None
+        self.context = self.handle = self.upstreams = None
+        # A flow that belongs to a scope that was cancelled is cancelled with it.
+        self.scope.is_cancelled = parent is not None and parent.is_cancelled
+
+    @property
+    def name(self) -> str:
+        """The name of the run, ``<flow name>-<number>``."""
+        return f"{self.spec.name}-{self.number}"
+
+    @property
+    def is_plain_body(self) -> bool:
+        """See `headrace.context.Holder.is_plain_body`."""
+        return not self.spec.is_async
+
+    def inner_scope(self) -> Scope:
+        """See `Record.inner_scope`."""
+        scope: Scope = self.scope
+        return scope
+
+    def body_task(self) -> Any | None:
+        """See `Record.body_task`."""
+        return self.scope.body
+
+    def set_body(self, task: Any) -> None:
+        """See `Record.set_body`."""
+        self.scope.body = task
+
+    def failure_text(self, error: BaseException) -> str:
+        """See `Record.failure_text`."""
+        return f"Flow run encountered an exception. {format_exception(error)}"
+
+    def ended_as(self, outcome: Outcome) -> None:
+        """Enter the final state."""
+        end(self, outcome)
+        if self.parent is not None:
+            self.parent.leave(self)
+
+
+def _entered(run: FlowRun) -> None:
+    if run.parent is not None:
+        run.parent.enter(run)
+    if run.scope.host.announcer is not None:
+        announce(run)
+
+
+# -- coroutine flows ---------------------------------------------------------------
+
+
+async def await_flow(
+    spec: FlowSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    holder: Any,
+    wait_for: Any = None,
+    template: Host | None = None,
+) -> FlowRun:
+    """Run a coroutine flow on the running loop, its body in the present task.
+
+    Args:
+        spec: The flow.
+        args: Its arguments, which fit.
+        kwargs: Its keyword arguments.
+        holder: What the present code belongs to, or None.
+        wait_for: What else must have completed before it starts.
+        template: Options for a host of its own when nothing else gives any.
+
+    Raises:
+        CancelledError: The caller was cancelled, and with it the flow run.
+    """
+    parent: Scope | None = holder.scope if holder is not None else None
+    shares = (
+        parent is not None
+        and parent.scheduler is not None
+        and parent.scheduler.is_here()
+    )
+    host = _host_of(parent, template, shares=shares)
+    if not shares:
+        host.open_here()
+    run = FlowRun(spec, args, kwargs, host, parent)
+    _entered(run)
+    outcome: Outcome | None = None
+    try:
+        outcome = await await_inputs(run, sources_of(args, kwargs, wait_for))
+        if outcome is None:
+            begin(run)
+            outcome = await _limited(run)
+    except asyncio.CancelledError as error:
+        run.rarely().stop = run.rarely().stop or stopping.CANCEL
+        outcome = of_error(run, error, kind="Flow")
+        raise
+    finally:
+        run.scope.has_ended = True
+        run.ended_as(outcome or (_CANCELLED, CancelledRun(run.name)))
+        if not shares:
+            await host.aclose()
+    return run
+
+
+def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
+    if parent is None:
+        return template or Host()
+    host: Host = parent.host
+    return host if shares else host.derived()
+
+
+async def _limited(run: FlowRun) -> Outcome:
+    context = contextvars.copy_context()
+    context.run(CURRENT.set, run)
+    if run.spec.timeout_seconds is None:
+        run.scope.body = asyncio.current_task()
+        return await _body_and_runs(run, context)
+    scheduler = run.scope.scheduler
+    whole = _body_and_runs(run, context)
+    try:
+        outcome: Outcome = await under_limit(
+            run, scheduler, contextvars.copy_context(), whole
+        )
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return of_error(run, error, kind="Flow")
+    return outcome
+
+
+async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
+    scope: Scope = run.scope
+    try:
+        coro = run.spec.call(*run.args, **run.kwargs)
+        value = drained(await in_context(context, coro))
+    except BaseException as error:
+        mine = isinstance(error, asyncio.CancelledError) and _is_being_cancelled(run)
+        interrupted = await finish_scope(scope, cancel=True)
+        if mine or interrupted:
+            raise asyncio.CancelledError from error
+        return of_error(run, trimmed(error), kind="Flow")
+    interrupted = await finish_scope(scope, cancel=scope.is_cancelled)
+    if interrupted:
+        raise asyncio.CancelledError
+    required, tolerated = futures_in(value) if value is not None else ([], [])
+    await await_ends([*required, *tolerated], None)
+    return verdict(run, scope, value)
+
+
+def _is_being_cancelled(run: FlowRun) -> bool:
+    """Whether a cancellation comes from outside, and not from the body itself."""
+    task = asyncio.current_task()
+    stopped = run.rare is not None and run.rare.stop is not None
+    return stopped or (task is not None and task.cancelling() > 0)
+
+
+# -- plain flows -------------------------------------------------------------------
+
+
+def call_flow(
+    spec: FlowSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    holder: Any,
+    wait_for: Any = None,
+    template: Host | None = None,
+) -> FlowRun:
+    """Run a plain flow, its body in this thread; the run, ended. See `await_flow`.
+
+    Raises:
+        KeyboardInterrupt: As it was raised in the body or while waiting.
+    """
+    parent: Scope | None = holder.scope if holder is not None else None
+    # On the loop's own thread the runs need another loop: this one is blocked.
+    shares = parent is not None and (
+        parent.scheduler is None or parent.scheduler.thread_id != get_ident()
+    )
+    host = _host_of(parent, template, shares=shares)
+    run = FlowRun(spec, args, kwargs, host, parent)
+    _entered(run)
+    outcome: Outcome | None = None
+    try:
+        sources = sources_of(args, kwargs, wait_for)
+        outcome = block_for_inputs(run, sources, f"{spec.name}()")
+        if outcome is None:
+            begin(run)
+            if spec.timeout_seconds is None:
+                outcome = _body_and_runs_here(run)
+            else:
+                with stoppable_here(run) as face, _limit_on(run, face):
+                    outcome = _body_and_runs_here(run)
+    except BaseException as error:
+        outcome = of_error(run, error, kind="Flow")
+        raise
+    finally:
+        run.scope.has_ended = True
+        run.ended_as(outcome or (_CANCELLED, CancelledRun(run.name)))
+        if not shares:
+            host.close()
+    return run
+
+
+@contextmanager
+def _limit_on(run: FlowRun, face: ThreadFace) -> Generator[None]:
+    """Have the loop stop the body in this thread, and its runs, at the limit."""
+    scheduler = run.scope.opened()
+    timers: list[asyncio.TimerHandle] = []
+
+    def start(seconds: float) -> None:
+        timers.append(scheduler.loop.call_later(seconds, stop))
+
+    def stop() -> None:
+        run.rarely().stop = LIMIT
+        stopping.cancel_scope(run.scope)
+        reason = f"exceeded its limit of {run.spec.timeout_seconds} seconds"
+        face.stop(run, reason, interrupt=True)
+
+    def end(_: object) -> None:
+        for timer in timers:
+            timer.cancel()
+
+    scheduler.call(start, run.spec.timeout_seconds)
+    try:
+        yield
+    finally:
+        # Timers belong to the loop's thread.
+        scheduler.call(end, None)
+
+
+def _body_and_runs_here(run: FlowRun) -> Outcome:
+    scope: Scope = run.scope
+    try:
+        with body_here(), unshielded():
+            value = contextvars.copy_context().run(_body_here, run)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        finish_scope_here(scope, cancel=True)
+        return of_error(run, trimmed(error), kind="Flow")
+    finish_scope_here(scope, cancel=scope.is_cancelled)
+    if run.rare is not None and run.rare.stop is not None:
+        return of_error(run, asyncio.CancelledError(), kind="Flow")
+    required, tolerated = futures_in(value) if value is not None else ([], [])
+    block_for_ends(
+        [*required, *tolerated],
+        None,
+        what=f"{run.spec.name}()",
+        instead=f"`await {run.spec.name}.acall(...)`",
+    )
+    return verdict(run, scope, value)
+
+
+def _body_here(run: FlowRun) -> Any:
+    CURRENT.set(run)
+    return drained(run.spec.fn(*run.args, **run.kwargs))

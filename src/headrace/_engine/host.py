@@ -1,0 +1,213 @@
+"""What the scopes of one runtime share: a loop and its scheduler, settings, observers.
+
+A host is opened late: in plain code its loop, in a helper thread, starts at the first
+thing that needs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
+
+from headrace._concurrency.bodies import block_until
+from headrace._concurrency.loops import HelperLoop
+from headrace._engine import stopping
+from headrace._engine.scheduler import Scheduler
+from headrace._engine.scopes import Scope
+from headrace.events import Announcer, Observer
+from headrace.exceptions import ForkedRuntime
+from headrace.settings import Settings, current_settings
+
+__all__ = ("Host", "finish_scope", "finish_scope_here")
+
+log: Final = logging.getLogger("headrace.engine")
+
+
+class Host:
+    """One loop, one scheduler; opened when first needed, closed by whoever made it."""
+
+    __slots__ = (
+        "_helper", "_keys", "_lock", "_max_threads", "_prefix", "_settings",
+        "announcer", "observers", "pid", "scheduler",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        observers: Iterable[Observer] = (),
+        max_threads: int | None = None,
+    ) -> None:
+        self._settings = settings
+        self._max_threads = max_threads
+        self.observers = tuple(observers)
+        self.announcer = Announcer(self.observers) if self.observers else None
+        self.scheduler: Scheduler | None = None
+        self.pid = os.getpid()
+        self._helper: HelperLoop | None = None
+        self._lock = threading.Lock()
+        self._prefix = int.from_bytes(os.urandom(10)) << 48
+        self._keys = itertools.count(1)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings: those given, else the current ones when first needed."""
+        if self._settings is None:
+            self._settings = current_settings()
+        return self._settings
+
+    @property
+    def max_threads(self) -> int:
+        """Most plain bodies that run at once."""
+        return self._max_threads or self.settings.max_threads
+
+    def derived(self) -> Host:
+        """A host with the same options, for another loop."""
+        return Host(
+            settings=self._settings,
+            observers=self.observers,
+            max_threads=self._max_threads,
+        )
+
+    def new_key(self) -> int:
+        """A fresh 128-bit identifier: ten random bytes and a count."""
+        return self._prefix | next(self._keys)
+
+    def refuse_fork(self) -> None:
+        """Raise ForkedRuntime in a child of the process that made this."""
+        if os.getpid() != self.pid:
+            raise ForkedRuntime(self.pid, os.getpid())
+
+    # -- opening -----------------------------------------------------------------
+
+    def open_here(self) -> Scheduler:
+        """Use the running loop."""
+        self.scheduler = Scheduler(asyncio.get_running_loop(), self)
+        return self.scheduler
+
+    def open(self) -> Scheduler:
+        """Use a loop in a helper thread, started now if it was not before."""
+        with self._lock:
+            if self.scheduler is None:
+                helper = self._helper = HelperLoop()
+                self.scheduler = Scheduler(helper.loop, self)
+                self.scheduler.thread_id = helper.thread_id
+            return self.scheduler
+
+    # -- closing -----------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the threads and the helper loop. Every scope has ended."""
+        scheduler = self.scheduler
+        if scheduler is None:
+            return
+        if scheduler.threads is not None:
+            scheduler.threads.close()
+        if self._helper is not None:
+            self._helper.close(scheduler.zombies)
+
+    async def aclose(self) -> None:
+        """End the threads of a host that uses the running loop."""
+        scheduler = self.scheduler
+        if scheduler is not None and scheduler.threads is not None:
+            scheduler.threads.close()
+
+    def stats(self) -> dict[str, int]:
+        """Counts of what there is now."""
+        scheduler = self.scheduler
+        threads = scheduler.threads if scheduler is not None else None
+        return {
+            "threads": threads.size if threads is not None else 0,
+            "running_threads": threads.running if threads is not None else 0,
+            "abandoned_threads": threads.abandoned if threads is not None else 0,
+            "zombies": len(scheduler.zombies) if scheduler is not None else 0,
+            "queued": (
+                len(scheduler.ready) + len(scheduler.dispatched)
+                if scheduler is not None
+                else 0
+            ),
+        }
+
+
+async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
+    """Wait, on its own loop, until every run in a scope has ended; then close it.
+
+    A cancellation that arrives meanwhile cancels the runs, and is awaited too.
+
+    Args:
+        scope: The scope; its body has ended.
+        cancel: Whether to cancel what still goes on.
+
+    Returns:
+        Whether the waiting itself was cancelled. The caller must pass that on.
+    """
+    if cancel:
+        stopping.cancel_scope(scope)
+    interrupted = False
+    loop = asyncio.get_running_loop()
+    while not scope.is_idle:
+        idle: asyncio.Future[None] = loop.create_future()
+
+        def tell(idle: asyncio.Future[None] = idle) -> None:
+            # Runs that were called in place in other threads end there.
+            loop.call_soon_threadsafe(lambda: idle.done() or idle.set_result(None))
+
+        scope.on_idle = tell
+        scope.check_idle()
+        try:
+            await idle
+        except asyncio.CancelledError:
+            interrupted = True
+            stopping.cancel_scope(scope)
+    scope.on_idle = None
+    scope.has_ended = True
+    return interrupted
+
+
+def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
+    """`finish_scope` in plain code: blocks this thread.
+
+    Raises:
+        KeyboardInterrupt: It came while waiting; the runs are cancelled then, and
+            this returns, by raising it, when they have ended.
+        RunInterrupted: A body of this thread was told to stop; as above.
+    """
+    if cancel:
+        stopping.tell_to_cancel(scope)
+    interrupted: BaseException | None = None
+    while not _ended(scope):
+        try:
+            # Once told to stop, what is left to wait for is the end of the runs.
+            stoppable = interrupted is None
+            block_until(lambda fire: _on_idle(scope, fire), stoppable=stoppable)
+        except BaseException as error:
+            if interrupted is not None and isinstance(error, KeyboardInterrupt):
+                raise  # asked for twice: no more patience
+            interrupted = error
+            stopping.tell_to_cancel(scope)
+    if interrupted is not None:
+        raise interrupted
+
+
+def _ended(scope: Scope) -> bool:
+    """Close the scope if nothing was ever scheduled in it; else its loop does."""
+    if scope.scheduler is None and scope.is_idle:
+        scope.has_ended = True
+    return scope.has_ended
+
+
+def _on_idle(scope: Scope, fire: Any) -> None:
+    def close(_: object) -> None:
+        if scope.is_idle:
+            scope.has_ended = True
+            fire()
+        else:
+            scope.on_idle = lambda: scheduler.call(close, None)
+
+    scheduler = scope.scheduler or scope.opened()
+    scheduler.call(close, None)

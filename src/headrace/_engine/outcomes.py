@@ -1,0 +1,137 @@
+"""What the end of an attempt means: pure decisions, no waiting.
+
+An outcome is the type of the final state together with its data. What differs from
+the usual name and message is noted in the record's rare part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
+
+from headrace.exceptions import CancelledRun, HeadraceError, RunInterrupted
+from headrace.runs import Record
+from headrace.states import FINAL, State, StateType, aggregate, is_state_iterable
+
+__all__ = (
+    "LIMIT",
+    "Outcome",
+    "drained",
+    "may_retry",
+    "of_error",
+    "of_value",
+    "retry_delay",
+    "timed_out",
+)
+
+Outcome: TypeAlias = tuple[StateType, object]
+
+# Why a run is being stopped, in `Rare.stop`.
+LIMIT: Final = "limit"
+
+_S = StateType
+
+
+def drained(value: Any) -> Any:
+    """The value of a plain body: generators are drained to a list (GEN-01)."""
+    return list(value) if inspect.isgenerator(value) else value
+
+
+def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcome:
+    """The outcome of an attempt whose body raised."""
+    stop = run.rare.stop if run.rare is not None else None
+    if stop == LIMIT:
+        return timed_out(run, error, kind=kind)
+    if stop is not None or isinstance(error, (asyncio.CancelledError, RunInterrupted)):
+        how = "was cancelled" if stop is not None else "ended by a cancellation"
+        cancelled = CancelledRun(f"the run {run.name!r} {how}.")
+        cancelled.__cause__ = error
+        return _S.CANCELLED, cancelled
+    if isinstance(error, StopIteration):
+        # Never as it is: a StopIteration that leaves a coroutine ends it silently.
+        wrapped = RuntimeError(f"the body of {run.name!r} raised StopIteration")
+        wrapped.__cause__ = error
+        return _S.FAILED, wrapped
+    if isinstance(error, Exception):
+        return _S.FAILED, error
+    run.rarely().message = f"{kind} run was {_crash_text(error)}."
+    return _S.CRASHED, error
+
+
+def timed_out(
+    run: Any, error: BaseException | None = None, *, kind: str = "Task"
+) -> Outcome:
+    """The outcome of an attempt that exceeded its time limit."""
+    text = f"{kind} run exceeded timeout of {run.spec.timeout_seconds} seconds"
+    rare = run.rarely()
+    rare.name, rare.message = "TimedOut", text
+    late = TimeoutError(text)
+    late.__cause__ = error
+    return _S.FAILED, late
+
+
+def of_value(run: Record, value: object) -> Outcome:
+    """The outcome of an attempt whose body returned (FINAL-01 to FINAL-08)."""
+    if run.rare is not None and run.rare.stop is not None:
+        # It was told to stop and swallowed that: what it returned does not count.
+        return of_error(run, asyncio.CancelledError())
+    if isinstance(value, State):
+        state = cast("State[Any]", value)
+        if state.run_key is not None:
+            state = aggregate([state])
+    elif is_state_iterable(value):
+        state = aggregate(cast("Any", value))
+    else:
+        return _S.COMPLETED, value
+    return _adopted(run, state)
+
+
+def _adopted(run: Record, state: State[Any]) -> Outcome:
+    if state.type is _S.SCHEDULED:
+        # "Again at that time": an attempt is used up; see `may_retry`.
+        run.rarely().scheduled = state.state_details.scheduled_time.timestamp()
+        return _S.FAILED, HeadraceError(
+            f"the run {run.name!r} asked to be run again later and has no attempt left. "
+            f"Give its task more retries."
+        )
+    if state.type not in FINAL:
+        return _S.FAILED, HeadraceError(
+            f"the body of {run.name!r} returned a state of type {state.type}, which no "
+            f"run can end in. Return a final state, AwaitingRetry(...), or a value."
+        )
+    rare = run.rarely()
+    rare.name, rare.message = state.name, state.message
+    return state.type, state.data
+
+
+def may_retry(run: Any, phase: StateType) -> bool:
+    """Whether an attempt that ended so may be followed by another, by count alone."""
+    policy = run.spec.retry
+    rare = run.rare
+    return (
+        phase is _S.FAILED
+        and policy is not None
+        and run.attempts <= policy.retries
+        and not run.scope.is_cancelled
+        and not (rare is not None and rare.is_left_behind)
+    )
+
+
+def retry_delay(run: Any, uniform: Callable[[], float], now: float) -> float:
+    """Seconds to wait before the next attempt."""
+    rare = run.rare
+    if rare is not None and rare.scheduled is not None:
+        due, rare.scheduled = rare.scheduled, None
+        return float(max(due - now, 0.0))
+    policy = run.spec.retry
+    return float(policy.jittered(policy.delay_before_retry(run.attempts), uniform))
+
+
+def _crash_text(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "aborted by an interrupt signal"
+    if isinstance(error, SystemExit):
+        return "aborted by a Python system exit call"
+    return f"interrupted by an unexpected exception: {type(error).__name__}: {error}"

@@ -1,0 +1,199 @@
+"""A scope: what runs belong to, and what waits for all of them.
+
+A flow run, a runtime and a stand-alone call each are one. A scope ends when its body
+and every run in it have ended, and nothing is admitted after that.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from headrace.exceptions import RunEnded
+from headrace.runs import Record
+from headrace.states import StateType
+
+__all__ = ("Scope", "Unseen")
+
+_REMEMBERED: Final = 100
+
+
+class Unseen:
+    """Failures that nobody was given yet, the earliest submitted first.
+
+    Only so many are kept; of the others it is known how many there are.
+    """
+
+    __slots__ = ("_kept", "count")
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Any] = {}
+        self.count = 0
+
+    def add(self, run: Any) -> None:
+        """A run ended without a value, and nobody has been given that."""
+        self.count += 1
+        self._kept[id(run)] = run
+        if len(self._kept) > _REMEMBERED:
+            latest = max(self._kept.values(), key=_order)
+            del self._kept[id(latest)]
+
+    def discard(self, run: Any) -> None:
+        """Somebody has been given its outcome."""
+        self.count -= 1
+        self._kept.pop(id(run), None)
+
+    def in_order(self) -> list[Any]:
+        """Those that are kept, in the order of their submission."""
+        return sorted(self._kept.values(), key=_order)
+
+
+def _order(run: Any) -> tuple[float, int]:
+    return run.created, run.number
+
+
+class Scope:
+    """Keeps account of the runs that belong together.
+
+    What is written on the loop of its scheduler alone: ``open``, ``active``,
+    ``waiting``. The rest is safe from any thread under the interpreter's lock.
+
+    Attributes:
+        kind: For messages: "flow run", "runtime", "task run".
+        host: What it shares with other scopes: scheduler, settings, observers.
+        owner: The record of the flow run this is the scope of, if it is one.
+        scheduler: Runs what is submitted; set by `opened`.
+        open: Submitted runs without a final state.
+        active: Runs that have been started and have not ended.
+        waiting: Runs that wait for inputs or for a retry.
+        direct: Runs called or awaited in place, and sub-flows, that have not ended.
+        unseen: Failures that nobody was given.
+        is_cancelled: Whether everything in it ends as Cancelled from here on.
+        has_ended: Whether it admits nothing any more.
+        body: The asyncio task its own body runs in, which ends by itself.
+    """
+
+    __slots__ = (
+        "_counters", "active", "body", "direct", "has_ended", "host", "is_cancelled",
+        "kind", "on_idle", "open", "owner", "parent", "scheduler", "unseen", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        host: Any,
+        kind: str,
+        *,
+        parent: Scope | None = None,
+        owner: Record | None = None,
+    ) -> None:
+        self.host = host
+        self.kind = kind
+        self.parent = parent
+        self.owner = owner
+        self.scheduler: Any = host.scheduler
+        self.open = 0
+        self.active: set[Any] = set()
+        self.waiting: set[Any] = set()
+        self.direct: set[Any] = set()
+        self.unseen = Unseen()
+        self.is_cancelled = False
+        self.has_ended = False
+        self.on_idle: Callable[[], object] | None = None
+        self.body: Any = None
+        self._counters: dict[str, Iterator[int]] = {}
+
+    @property
+    def scope(self) -> Scope:
+        """Itself: present code may belong to nothing but a scope."""
+        return self
+
+    @property
+    def is_plain_body(self) -> bool:
+        """A bare scope is not the body of anything."""
+        return False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.owner.name if self.owner is not None else ""
+
+    @property
+    def id(self) -> str | None:
+        """See `headrace.runs.Scoped.id`."""
+        key = self.flow_key()
+        return None if key is None or self.owner is None else self.owner.id
+
+    def flow_key(self) -> int | None:
+        """See `headrace.runs.Scoped.flow_key`."""
+        return None if self.owner is None else self.owner.run_key()
+
+    def new_key(self) -> int:
+        """See `headrace.runs.Scoped.new_key`."""
+        key: int = self.host.new_key()
+        return key
+
+    def counter(self, task_key: str) -> Iterator[int]:
+        """Numbers the runs of one task, in the order of the calls (RNAME-02)."""
+        counter = self._counters.get(task_key)
+        if counter is None:
+            counter = self._counters.setdefault(task_key, itertools.count())
+        return counter
+
+    def opened(self) -> Any:
+        """The scheduler, opened now if nothing was submitted before.
+
+        Raises:
+            RunEnded: The scope has ended.
+        """
+        if self.has_ended:
+            raise RunEnded(self.kind, self.name)
+        if self.scheduler is None:
+            self.scheduler = self.host.open()
+        return self.scheduler
+
+    def seen(self, run: Any) -> None:
+        """Somebody was given the outcome of a run that did not complete."""
+        self.unseen.discard(run)
+
+    # -- direct runs -------------------------------------------------------------
+
+    def enter(self, run: Record) -> None:
+        """A run is called or awaited in place. Follow with `leave` in every case.
+
+        Raises:
+            RunEnded: The scope has ended.
+        """
+        if self.has_ended:
+            raise RunEnded(self.kind, self.name)
+        self.direct.add(run)
+
+    def leave(self, run: Record) -> None:
+        """It has ended."""
+        self.direct.discard(run)
+        if self.on_idle is not None:
+            self.check_idle()
+
+    # -- the end -----------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every run in it has ended."""
+        return not self.open and not self.direct
+
+    def check_idle(self) -> None:
+        """Tell who waits for it that every run has ended, if so."""
+        tell = self.on_idle
+        if tell is not None and self.is_idle:
+            self.on_idle = None
+            tell()
+
+    def verdict_of_unseen(self) -> tuple[StateType, Any] | None:
+        """How the first failure that nobody was given counts, and its run."""
+        worst: tuple[StateType, Any] | None = None
+        for run in self.unseen.in_order():
+            kind = run.last_state.verdict_type
+            if kind is not StateType.CANCELLED:
+                return StateType.FAILED, run
+            worst = worst or (kind, run)
+        return worst

@@ -1,0 +1,242 @@
+"""How runs are stopped: time limits, cancels, and who does not listen.
+
+A coroutine body is cancelled and given a grace period to clean up; then it is left
+behind as a *zombie*. A plain body is told, interrupted, and, when its thread does not
+stop, left behind in an *abandoned* thread. The run ends either way, and what a body
+that was left behind returns or raises later is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from time import perf_counter, time
+from typing import Any, Final
+
+from headrace._concurrency.bodies import ThreadFace
+from headrace._concurrency.inbox import SLICE_SECONDS
+from headrace._engine.outcomes import LIMIT, of_error
+from headrace.exceptions import CancelledRun, RunInterrupted
+from headrace.states import FINAL, StateType
+
+__all__ = (
+    "CANCEL",
+    "cancel",
+    "cancel_children",
+    "cancel_scope",
+    "end_family",
+    "leave_behind",
+    "leave_thread_behind",
+    "note_overrun",
+    "set_limit",
+    "tell_to_cancel",
+)
+
+log: Final = logging.getLogger("headrace.engine")
+
+CANCEL: Final = "cancel"
+
+_CANCELLED: Final = StateType.CANCELLED
+
+
+def set_limit(item: tuple[Any, Any]) -> None:
+    """Start the clock of an attempt that has begun (RES-18). On the loop."""
+    scheduler, run = item
+    if run.phase in FINAL or run.scope.is_cancelled:
+        return
+    rare = run.rarely()
+    if rare.stop is None:
+        left = run.spec.timeout_seconds
+        if not run.spec.is_async:
+            left -= max(time() - run.started, 0.0)  # on its way from the thread
+        rare.timer = scheduler.loop.call_later(left, _at_limit, scheduler, run)
+
+
+def note_overrun(scheduler: Any, run: Any) -> None:
+    """Say that a body held the loop past its limit, so that nothing could stop it."""
+    rare = run.rare
+    if (
+        rare is not None
+        and rare.stop is None
+        and rare.timer is not None
+        and scheduler.loop.time() > rare.timer.when()
+    ):
+        log.warning(
+            "%s completed after its limit of %s seconds: it never let the event loop "
+            "run, so it could not be stopped",
+            run.name,
+            run.spec.timeout_seconds,
+        )
+
+
+def _at_limit(scheduler: Any, run: Any) -> None:
+    if run.phase in FINAL or run.rare.stop is not None:
+        return
+    _stop(scheduler, run, LIMIT)
+
+
+def cancel(scheduler: Any, run: Any) -> None:
+    """Have a run end as Cancelled. On the loop; may be called again."""
+    if run.phase in FINAL:
+        return
+    rare = run.rarely()
+    if rare.stop is None:
+        if run.handle is None and _withdraw(scheduler, run):
+            return
+        if rare.timer is not None:
+            rare.timer.cancel()
+        _stop(scheduler, run, CANCEL)
+
+
+def _withdraw(scheduler: Any, run: Any) -> bool:
+    """End a run that is not in an attempt; False if it is about to be."""
+    if run in run.scope.waiting:
+        run.scope.waiting.discard(run)
+        if run.rare.timer is not None:
+            run.rare.timer.cancel()
+    elif not run.spec.is_async:
+        try:
+            scheduler.dispatched.remove(run)
+        except KeyError:
+            return False
+    run.scope.active.discard(run)
+    text = f"the run {run.name!r} was cancelled before it started."
+    scheduler.finish(run, _CANCELLED, CancelledRun(text))
+    return True
+
+
+def _stop(scheduler: Any, run: Any, why: str) -> None:
+    """Climb the first two rungs, and set the time of the last."""
+    run.rare.stop = why
+    settings = scheduler.host.settings
+    handle = run.handle
+    grace = settings.cancel_grace_seconds
+    if isinstance(handle, asyncio.Task):
+        handle.cancel()
+    else:
+        if why is LIMIT:
+            grace = settings.abandon_after_seconds
+        if handle is not None:
+            reason = (
+                f"exceeded its limit of {run.spec.timeout_seconds} seconds"
+                if why is LIMIT
+                else "was cancelled"
+            )
+            handle.stop(run, reason, interrupt=run.spec.interrupt)
+    run.rare.timer = scheduler.loop.call_later(grace, _give_up, scheduler, run)
+
+
+def _give_up(scheduler: Any, run: Any) -> None:
+    """The last rung: end the run without its body."""
+    if run.phase in FINAL:
+        return
+    handle, why = run.handle, run.rare.stop
+    if isinstance(handle, asyncio.Task):
+        leave_behind(scheduler, handle, run.name, why)
+        # Not retried: another attempt would overlap the one that still runs.
+        run.rare.is_left_behind = True
+        scheduler.attempt_ended(run, of_error(run, asyncio.CancelledError()))
+        return
+    if isinstance(handle, ThreadFace):
+        leave_thread_behind(scheduler, handle, run.name, why)
+    scheduler.attempt_ended(run, of_error(run, RunInterrupted()))
+
+
+def leave_thread_behind(
+    scheduler: Any, face: ThreadFace, name: str, why: str = CANCEL
+) -> None:
+    """Abandon a thread whose body does not stop, and say so."""
+    if scheduler.threads.abandon(face):
+        log.warning(
+            "%s did not stop %s; its thread is abandoned and what it returns is dropped",
+            name,
+            "at its time limit" if why == LIMIT else "when it was cancelled",
+        )
+
+
+def leave_behind(
+    scheduler: Any, task: asyncio.Task[Any], name: str, why: str | None
+) -> None:
+    """Count a task whose body swallows its cancellation among the zombies."""
+    scheduler.zombies.add(task)
+    task.add_done_callback(scheduler.zombies.discard)
+    log.warning(
+        "%s still runs %s seconds after it %s; it is left behind and what it returns "
+        "is dropped",
+        name,
+        scheduler.host.settings.cancel_grace_seconds,
+        "exceeded its time limit" if why is LIMIT else "was cancelled",
+    )
+
+
+def end_family(run: Any, phase: StateType) -> None:
+    """Leave the parent; cancel children if the run did not end by itself."""
+    rare = run.rare
+    if rare.timer is not None:
+        rare.timer.cancel()
+        rare.timer = None
+    if rare.parent is not None:
+        if rare.parent.rare.children is not None:
+            rare.parent.rare.children.discard(run)
+        rare.parent = None
+    if rare.children and (phase is _CANCELLED or rare.stop is not None):
+        cancel_children(run)
+
+
+def cancel_children(run: Any) -> None:
+    """Cancel what a run that was cancelled or timed out has submitted."""
+    children, run.rare.children = run.rare.children, None
+    for child in list(children or ()):
+        child.cancel()
+
+
+def cancel_scope(scope: Any) -> None:
+    """Cancel every run in a scope and in the scopes inside it. On its loop."""
+    scope.is_cancelled = True
+    scheduler = scope.scheduler
+    runs = [
+        *scope.waiting,
+        *(run for run in scheduler.ready if run.scope is scope),
+        *scope.active,
+    ]
+    _in_slices(scheduler.loop, _cancelling(scheduler, runs))
+    tasks: set[Any] = set()
+    for member in list(scope.direct):
+        inner = member.inner_scope()
+        if inner is not None:
+            tell_to_cancel(inner)
+        task = member.body_task()
+        if task is not None:
+            tasks.add(task)
+    # In-place bodies share tasks: each is cancelled once, the own body never.
+    tasks.discard(scope.body)
+    tasks.difference_update([run.handle for run in runs])
+    for task in tasks:
+        loop = task.get_loop()
+        if loop is scheduler.loop:
+            task.cancel()
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+
+def tell_to_cancel(scope: Any) -> None:
+    """`cancel_scope` from any thread."""
+    scope.is_cancelled = True
+    if scope.scheduler is not None and not scope.scheduler.loop.is_closed():
+        scope.scheduler.call(cancel_scope, scope)
+
+
+def _cancelling(scheduler: Any, runs: Iterable[Any]) -> Iterator[None]:
+    for run in runs:
+        cancel(scheduler, run)
+        yield
+
+
+def _in_slices(loop: asyncio.AbstractEventLoop, work: Iterator[None]) -> None:
+    """Do some work now, and the rest in turns of the loop."""
+    until = perf_counter() + SLICE_SECONDS
+    for count, _ in enumerate(work, 1):
+        if not count % 16 and perf_counter() > until:
+            loop.call_soon(_in_slices, loop, work)
+            return

@@ -1,0 +1,222 @@
+"""Submit and map: from a call to scheduled runs, from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from time import time
+from typing import Any, Final, cast
+
+from headrace._engine.mapping import NO_KWARGS, spread, whole_futures, with_data
+from headrace._engine.resolve import Source, data_of
+from headrace._engine.scheduler import not_ready
+from headrace._engine.scopes import Scope
+from headrace.annotations import BaseAnnotation, allow_failure
+from headrace.context import CURRENT
+from headrace.exceptions import SubmitOutsideRun
+from headrace.futures import AsyncTaskFuture, TaskFuture, TaskFutures
+from headrace.futures.lists import gathered
+from headrace.futures.watching import await_ends, block_for_ends
+from headrace.specs import TaskSpec
+from headrace.states import State, StateType
+
+__all__ = (
+    "adopt",
+    "amap_runs",
+    "has_pending",
+    "holder_for",
+    "map_runs",
+    "materialised",
+    "new_run",
+    "submit_run",
+)
+
+_RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
+
+
+def holder_for(spec: TaskSpec, verb: str) -> Any:
+    """What the present code belongs to.
+
+    Raises:
+        SubmitOutsideRun: Nothing.
+    """
+    holder = CURRENT.get(None)
+    if holder is None:
+        raise SubmitOutsideRun(spec.name, verb)
+    return holder
+
+
+def materialised(wait_for: Any) -> Any:
+    """What to wait for, a one-shot iterable read once and up front (WAIT-01)."""
+    if wait_for is None or isinstance(wait_for, (list, tuple, TaskFuture, str, bytes)):
+        return wait_for
+    if hasattr(wait_for, "__next__"):
+        return list(wait_for)
+    return wait_for
+
+
+def new_run(
+    scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> TaskFuture[Any]:
+    """The record of a run, its number drawn and its context taken."""
+    kind = AsyncTaskFuture if spec.is_async else TaskFuture
+    number = next(scope.counter(spec.key))
+    return kind(scope, spec, args, kwargs or NO_KWARGS, copy_context(), number, time())
+
+
+def adopt(holder: Any, run: TaskFuture[Any]) -> None:
+    """Note that a run was submitted by another, which takes it along if cancelled."""
+    if type(holder) in _RUNS:
+        run.rarely().parent = holder
+        rare = holder.rarely()
+        if rare.children is None:
+            rare.children = set()
+        rare.children.add(run)
+
+
+def submit_run(
+    holder: Any,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any = None,
+) -> TaskFuture[Any]:
+    """Schedule one run. Nothing of its body happens inside this call.
+
+    Raises:
+        ParameterBindError: The arguments do not fit.
+        RunEnded: The flow run or runtime of the present code has ended.
+        ForkedRuntime: It was made in the parent of this process.
+    """
+    scope = holder.scope
+    scope.host.refuse_fork()
+    scheduler = scope.opened()
+    run = new_run(scope, spec, args, kwargs)
+    if type(holder) in _RUNS:
+        adopt(holder, run)
+    if scheduler.is_here():
+        scheduler.take(run, materialised(wait_for))
+    else:
+        scheduler.call(scheduler.take_wait, (run, materialised(wait_for)))
+    return run
+
+
+def has_pending(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Source]:
+    """The futures given as whole arguments that have not ended."""
+    return [
+        source
+        for source in whole_futures((*args, *kwargs.values()))
+        if not isinstance(source, State) and not source.done()
+    ]
+
+
+def map_runs(
+    holder: Any,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any = None,
+) -> TaskFutures[Any]:
+    """Schedule one run for each element; whole-argument futures are awaited first.
+
+    Raises:
+        MappingLengthMismatch, MappingMissingIterable: See `spread`.
+        UpstreamTaskError: A future given as a whole argument did not complete.
+        BlockedLoop: One has not ended, and this thread's loop has to run it.
+        RunEnded, ForkedRuntime: See `submit_run`.
+    """
+    block_for_ends(
+        cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)),
+        None,
+        what=f"{spec.name}.map() over a future",
+        instead=f"`await {spec.name}.map(...)`",
+    )
+    return _scheduled(holder, spec, args, kwargs, wait_for)
+
+
+async def amap_runs(
+    holder: Any,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any = None,
+) -> TaskFutures[Any]:
+    """`map_runs`, for coroutine code that maps over a pending future."""
+    await await_ends(cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)), None)
+    return _scheduled(holder, spec, args, kwargs, wait_for)
+
+
+def _scheduled(
+    holder: Any,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any,
+) -> TaskFutures[Any]:
+    args, kwargs = _with_whole_data(spec, args, kwargs)
+    _, calls = spread(spec.name, spec.binder, args, kwargs)
+    scope = holder.scope
+    scope.host.refuse_fork()
+    scheduler = scope.opened()
+    wait_for = materialised(wait_for)
+    kind = AsyncTaskFuture if spec.is_async else TaskFuture
+    # One snapshot of the context, one time and one counter for all of them.
+    context, number, created = copy_context(), scope.counter(spec.key), time()
+    runs: list[TaskFuture[Any]] = [
+        kind(scope, spec, row, named, context, next(number), created)
+        for row, named in calls
+    ]
+    if type(holder) in _RUNS:
+        for run in runs:
+            adopt(holder, run)
+    if scheduler.is_here():
+        take: Callable[..., None] = scheduler.take
+        for run in runs:
+            take(run, wait_for)
+    else:
+        for start in range(0, len(runs), 512):
+            scheduler.call(scheduler.take_many, (runs[start : start + 512], wait_for))
+    return gathered(runs, is_async=spec.is_async)
+
+
+def _with_whole_data(
+    spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    values = (*args, *kwargs.values())
+    sources = whole_futures(values)
+    if not sources:
+        return args, kwargs
+    tolerated = {
+        id(source)
+        for value in values
+        if _is_tolerant(value)
+        for source in whole_futures([value])
+    }
+    data: dict[Any, Any] = {}
+    for source in sources:
+        kind = source.type if isinstance(source, State) else source.phase
+        if kind is StateType.COMPLETED:
+            data[id(source)] = data_of(source)
+        elif id(source) not in tolerated:
+            raise not_ready(_Mapped(f"{spec.name}.map()"), source)
+    return (
+        tuple([with_data(value, data) for value in args]),
+        {name: with_data(value, data) for name, value in kwargs.items()},
+    )
+
+
+class _Mapped:
+    """Stands for the map itself where a run's name is wanted."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _is_tolerant(value: Any) -> bool:
+    while isinstance(value, BaseAnnotation):
+        if isinstance(value, allow_failure):
+            return True
+        value = cast("BaseAnnotation[Any]", value).value
+    return False

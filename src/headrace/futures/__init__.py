@@ -1,0 +1,21 @@
+"""Handles of submitted runs, and how to wait for them."""
+
+from __future__ import annotations
+
+from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.futures.lists import AsyncTaskFutures, TaskFutures
+from headrace.futures.submission import AsyncSubmission, Submission, ref
+from headrace.futures.waiting import DoneAndNotDone, as_completed, wait
+
+__all__ = (
+    "AsyncSubmission",
+    "AsyncTaskFuture",
+    "AsyncTaskFutures",
+    "DoneAndNotDone",
+    "Submission",
+    "TaskFuture",
+    "TaskFutures",
+    "as_completed",
+    "ref",
+    "wait",
+)

@@ -1,0 +1,398 @@
+"""Handles of submitted runs: the future, the submission that gives it, the list of them.
+
+Awaiting ``submit()`` gives the future; awaiting the future gives the value. The future
+*is* the record of its run, so a run costs one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import warnings
+from abc import ABCMeta
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
+from uuid import UUID
+
+from headrace._concurrency.bodies import is_plain_code
+from headrace.futures.watching import (
+    await_ends,
+    block_for_ends,
+    checked_timeout,
+)
+from headrace.runs import Record, TaskRun
+from headrace.states import FINAL, State, StateType
+
+__all__ = (
+    "AsyncTaskFuture",
+    "TaskFuture",
+)
+
+log: Final = logging.getLogger("headrace.futures")
+
+R = TypeVar("R", covariant=True)
+
+_COMPLETED: Final = StateType.COMPLETED
+_PENDING: Final = StateType.PENDING
+
+
+class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
+    """One submitted run, and its outcome to be.
+
+    ``await future`` gives the value or raises what the task raised, on any event loop.
+    A wait that is cancelled or runs out of time leaves the run alone; `cancel` ends it.
+    """
+
+    __slots__ = (
+        "__weakref__", "args", "context", "handle", "kwargs", "missing", "number",
+        "seen", "spec", "upstreams", "waiters",
+    )  # fmt: skip
+
+    spec: Any
+    args: tuple[Any, ...]
+    kwargs: Any
+    context: Any
+    handle: Any
+    missing: int
+    number: int
+    seen: bool  # whether somebody was given the outcome
+    upstreams: Any
+    waiters: list[Any] | None
+
+    def __init__(
+        self,
+        scope: Any,
+        spec: Any,
+        args: tuple[Any, ...],
+        kwargs: Any,
+        context: contextvars.Context,
+        number: int,
+        created: float,
+    ) -> None:
+        self.scope = scope
+        self.spec = spec
+        self.args = args
+        self.kwargs = kwargs
+        self.context = context
+        self.number = number
+        self.created = created
+        self.phase = _PENDING
+        self.attempts = 0
+        self.seen = False
+        self.ident = self.log = self.rare = None
+        self.handle = self.upstreams = self.waiters = None
+
+    # -- what it is --------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return f"{self.spec.name}-{self.number}"
+
+    @property
+    def key(self) -> UUID:
+        """The identity of the submission: the id of its run."""
+        return UUID(int=self.run_key())
+
+    @property
+    def task_run(self) -> TaskRun:
+        """The record of the run."""
+        return TaskRun(self)
+
+    def view(self) -> TaskRun:
+        """See `Record.view`."""
+        return TaskRun(self)
+
+    @property
+    def state(self) -> State[R]:
+        """The state the run is in. Once it is final, reading it counts as seeing it."""
+        if self.phase in FINAL:
+            self.see()
+        return self.last_state
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether `result` and `wait` are to be awaited in coroutine code."""
+        return bool(self.spec.is_async)
+
+    def done(self) -> bool:
+        """Whether the run has its final state."""
+        return self.phase in FINAL
+
+    def get_state(self) -> State[R]:
+        """The state the run is in; does not wait."""
+        return self.state
+
+    @property
+    def is_plain_body(self) -> bool:
+        """See `headrace.context.Holder.is_plain_body`."""
+        return not self.spec.is_async
+
+    def body_task(self) -> asyncio.Task[Any] | None:
+        """See `Record.body_task`."""
+        return self.handle if isinstance(self.handle, asyncio.Task) else None
+
+    # -- waiting -----------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, R]:
+        if self.phase not in FINAL:
+            yield from self._wait_here()
+        if self.phase is _COMPLETED:
+            self.seen = True
+            return cast("R", self.outcome)
+        return self.read(raise_on_failure=True)
+
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> R: ...
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> R | BaseException: ...
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> R | BaseException:
+        """The value of the run, for coroutine code and every kind of task.
+
+        Args:
+            timeout: Seconds to wait at the most; None for no limit.
+            raise_on_failure: False gives the exception instead of raising it.
+
+        Raises:
+            TimeoutError: The run did not end in time. It goes on.
+            CancelledRun: It was cancelled.
+            UpstreamTaskError: It was held back by one of its inputs.
+            Exception: What the task raised.
+        """
+        await self._end_here(checked_timeout(timeout))
+        if self.phase not in FINAL:
+            raise self._too_late(timeout)
+        return self.read(raise_on_failure=raise_on_failure)
+
+    async def astate(self, timeout: float | None = None) -> State[R] | None:
+        """The final state, for coroutine code; None if the run did not end in time."""
+        await self._end_here(checked_timeout(timeout))
+        return self.state if self.phase in FINAL else None
+
+    def value(self, timeout: float | None = None) -> R:
+        """Block for the value; the form with the plain type for every kind of task.
+
+        Raises:
+            BlockedLoop: The run needs the loop of this very thread.
+            TimeoutError: The run did not end in time. It goes on.
+            Exception: As `aresult`.
+        """
+        self._block(checked_timeout(timeout), "value")
+        return cast("R", self._read_or_too_late(timeout, raise_on_failure=True))
+
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> R: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> R | BaseException: ...
+    def result(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> R | BaseException:
+        """The value of the run; blocks until it has ended.
+
+        The future of a coroutine task gives something to await instead, in coroutine
+        code: ``await future.result()``.
+
+        Args:
+            timeout: Seconds to wait at the most; None for no limit.
+            raise_on_failure: False gives the exception instead of raising it.
+
+        Raises:
+            BlockedLoop: The run needs the loop of this very thread.
+            TimeoutError: The run did not end in time. It goes on.
+            Exception: As `aresult`.
+        """
+        self._block(checked_timeout(timeout), "result")
+        return self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(self, timeout: float | None = None) -> State[R] | None:
+        """The final state, or None if the run did not end in time; blocks as `result`."""
+        self._block(checked_timeout(timeout), "wait")
+        return self.state if self.phase in FINAL else None
+
+    # -- acting ------------------------------------------------------------------
+
+    def cancel(self) -> bool:
+        """Ask the run to end as Cancelled. Any thread, any number of times.
+
+        Returns:
+            False if it had ended already.
+        """
+        if self.phase in FINAL:
+            return False
+        self.scope.scheduler.call(self.scope.scheduler.cancel, self)
+        return True
+
+    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
+        """Have ``fn(future)`` called once, on the loop thread, when the run has ended.
+
+        Callbacks are called in the order they were added, each in the context it was
+        added in. What one raises is logged.
+
+        Raises:
+            TypeError: ``fn`` cannot be called.
+        """
+        if not callable(fn):
+            raise TypeError(
+                f"add_done_callback() got {fn!r}, which cannot be called. Give it a "
+                f"function that takes the future."
+            )
+        context = contextvars.copy_context()
+
+        def call(run: TaskFuture[R]) -> None:
+            try:
+                context.run(fn, run)
+            except BaseException:
+                log.exception("callback %r of %s failed", fn, run.name)
+
+        self.watch(call, soon=True)
+
+    # -- for the engine ----------------------------------------------------------
+
+    def see(self) -> None:
+        """Note that somebody was given the outcome."""
+        if not self.seen:
+            self.seen = True
+            if self.phase is not _COMPLETED:
+                self.scope.seen(self)
+
+    def read(self, *, raise_on_failure: bool) -> Any:
+        """The outcome of a run that has ended."""
+        self.see()
+        if self.phase is _COMPLETED:
+            return self.outcome
+        return self.last_state.result(raise_on_failure)
+
+    def add_waiter(self, waiter: Any) -> None:
+        """Wake a dependant, a loop's future or a callback at the end. On the loop."""
+        if self.phase in FINAL:
+            self.scope.scheduler.wake_one(self, waiter)
+        elif self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+
+    def watch(self, callback: Callable[[Any], object], *, soon: bool = False) -> None:
+        """See `headrace.futures.watching.Watched.watch`."""
+        scheduler = self.scope.scheduler
+        if self.phase in FINAL and (not soon or scheduler.loop.is_closed()):
+            callback(self)
+        elif soon or not scheduler.is_here():
+            scheduler.call(self.add_waiter, callback)
+        else:
+            self.add_waiter(callback)
+
+    def unwatch(self, callback: Callable[[Any], object]) -> None:
+        """See `headrace.futures.watching.Watched.unwatch`."""
+        if not self.scope.scheduler.loop.is_closed():
+            self.scope.scheduler.call(self._remove_waiter, callback)
+
+    def would_block_its_loop(self) -> bool:
+        """See `headrace.futures.watching.Watched.would_block_its_loop`."""
+        thread_id: int = self.scope.scheduler.thread_id
+        return thread_id == threading.get_ident()
+
+    def _remove_waiter(self, waiter: Any) -> None:
+        if self.waiters is not None and waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def _wait_here(self) -> Generator[Any, None, None]:
+        """Wait without owning: cancelling one waiter leaves run and others alone."""
+        scheduler = self.scope.scheduler
+        if not scheduler.is_here():
+            yield from await_ends([self], None).__await__()
+            return
+        waiter: asyncio.Future[None] = scheduler.loop.create_future()
+        self.add_waiter(waiter)
+        try:
+            yield from waiter
+        except BaseException:
+            self._remove_waiter(waiter)
+            raise
+
+    async def _end_here(self, timeout: float | None) -> None:
+        if self.phase not in FINAL:
+            await await_ends([self], timeout)
+
+    def _block(self, timeout: float | None, verb: str) -> None:
+        if self.phase not in FINAL:
+            what = f"{self.name}.{verb}()"
+            block_for_ends([self], timeout, what=what, instead="`await future`")
+
+    def _read_or_too_late(
+        self, timeout: float | None, *, raise_on_failure: bool
+    ) -> Any:
+        if self.phase not in FINAL:
+            raise self._too_late(timeout)
+        return self.read(raise_on_failure=raise_on_failure)
+
+    def _too_late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(
+            f"the run {self.name!r} did not end within {timeout} seconds; it goes on. "
+            f"Wait again, or call cancel() on its future to end it."
+        )
+
+    # -- as an object ------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        warnings.warn(
+            f"the future of {self.name!r} was used as a truth value, and is always "
+            f"true. Did you mean its result: `await future`, or future.result()?",
+            UserWarning,
+            stacklevel=2,
+        )
+        return True
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"the future of {self.name!r} cannot be pickled: it belongs to this "
+            f"process. Pass its result or its state instead."
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class AsyncTaskFuture(TaskFuture[R]):
+    """The future of a coroutine task: `result` and `wait` fit the code around.
+
+    In coroutine code they give something to await. In plain code they block and give
+    the value; their type cannot tell the two apart, so write `value` there.
+    """
+
+    __slots__ = ()
+
+    @overload  # type: ignore[override]
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> Coroutine[Any, Any, R | BaseException]: ...
+    def result(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> Any:
+        """``await future.result()``, or blocking in plain code; see `TaskFuture`."""
+        if is_plain_code():
+            return super().result(timeout, raise_on_failure=raise_on_failure)
+        return self.aresult(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None
+    ) -> Coroutine[Any, Any, State[R] | None]:
+        """``await future.wait()``, or blocking in plain code; see `TaskFuture`."""
+        if is_plain_code():
+            return cast("Any", super().wait(timeout))
+        return self.astate(timeout)

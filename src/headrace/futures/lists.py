@@ -1,0 +1,221 @@
+"""What ``map()`` gives: a list of futures that can be waited for as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator, Iterable, Iterator
+from typing import Any, Literal, NoReturn, TypeVar, cast, overload
+
+from headrace._concurrency.bodies import is_plain_code
+from headrace.exceptions import UnreadyMap
+from headrace.futures.future import TaskFuture
+from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
+from headrace.states import State, StateType
+
+__all__ = ("AsyncTaskFutures", "TaskFutures", "UnreadyTaskFutures", "gathered")
+
+R = TypeVar("R")
+
+
+class TaskFutures(list[TaskFuture[R]]):
+    """The futures of one ``map()``, in the order of its inputs.
+
+    A plain list. ``await futures`` gives the list itself, once all its runs are
+    admitted; for the values, ``await futures.aresult()`` or
+    ``await asyncio.gather(*futures)``.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, TaskFutures[R]]:
+        if len(self) and self[0].scope.scheduler.is_due_to_yield():
+            yield
+        return self
+
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> list[R]: ...
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> list[R | BaseException]: ...
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> Any:
+        """All values in order, for coroutine code.
+
+        Args:
+            timeout: Seconds to wait at the most for all of them; None for no limit.
+            raise_on_failure: True raises what the first run to fail raised, without
+                waiting for the others; False gives exceptions in their places.
+
+        Raises:
+            TimeoutError: Some did not end in time. They go on.
+            Exception: What a task raised.
+        """
+        await await_ends(
+            self, checked_timeout(timeout), stop_at_failure=raise_on_failure
+        )
+        return self._read(timeout, raise_on_failure=raise_on_failure)
+
+    async def astate(self, timeout: float | None = None) -> list[State[R] | None]:
+        """All final states in order, for coroutine code; None for who is late."""
+        await await_ends(self, checked_timeout(timeout))
+        return [future.state if future.done() else None for future in self]
+
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> list[R]: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> list[R | BaseException]: ...
+    def result(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> Any:
+        """All values in order; blocks. See `aresult` for arguments and errors.
+
+        Raises:
+            BlockedLoop: A run needs the loop of this very thread.
+        """
+        block_for_ends(
+            self,
+            checked_timeout(timeout),
+            what="map(...).result()",
+            instead="`await futures.aresult()`",
+            stop_at_failure=raise_on_failure,
+        )
+        return self._read(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(self, timeout: float | None = None) -> list[State[R] | None]:
+        """All final states in order; blocks. None for a run that is late."""
+        block_for_ends(
+            self,
+            checked_timeout(timeout),
+            what="map(...).wait()",
+            instead="`await futures.astate()`",
+        )
+        return [future.state if future.done() else None for future in self]
+
+    def cancel(self) -> int:
+        """Cancel every run that has not ended; how many those were."""
+        return sum([future.cancel() for future in self])
+
+    def _read(self, timeout: float | None, *, raise_on_failure: bool) -> list[Any]:
+        late = [future for future in self if not future.done()]
+        if raise_on_failure:
+            for future in self:
+                if future.done() and future.phase is not StateType.COMPLETED:
+                    future.read(raise_on_failure=True)
+        if late:
+            raise TimeoutError(
+                f"{len(late)} of {len(self)} runs did not end within {timeout} "
+                f"seconds, {late[0].name!r} the first; they go on. Wait again, or "
+                f"call cancel() on the list to end them."
+            )
+        return [future.read(raise_on_failure=raise_on_failure) for future in self]
+
+
+class AsyncTaskFutures(TaskFutures[R]):
+    """The futures of a mapped coroutine task; see `headrace.futures.AsyncTaskFuture`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, AsyncTaskFutures[R]]:
+        return cast("Generator[Any, None, AsyncTaskFutures[R]]", super().__await__())
+
+    @overload  # type: ignore[override]
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> Coroutine[Any, Any, list[R]]: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> Coroutine[Any, Any, list[R | BaseException]]: ...
+    def result(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> Any:
+        """``await futures.result()``, or blocking in plain code."""
+        if is_plain_code():
+            return super().result(timeout, raise_on_failure=raise_on_failure)
+        return self.aresult(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None
+    ) -> Coroutine[Any, Any, list[State[R] | None]]:
+        """``await futures.wait()``, or blocking in plain code."""
+        if is_plain_code():
+            return cast("Any", super().wait(timeout))
+        return self.astate(timeout)
+
+
+class UnreadyTaskFutures(AsyncTaskFutures[R]):
+    """The list of a map over a future that has not ended: how long is not known yet.
+
+    Only awaiting it is possible, and gives the list.
+    """
+
+    __slots__ = ("_ready", "_task_name")
+
+    def __init__(
+        self, task_name: str, ready: Coroutine[Any, Any, TaskFutures[R]]
+    ) -> None:
+        super().__init__()
+        self._task_name = task_name
+        self._ready = ready
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._ready.__await__()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise UnreadyMap(self._task_name)
+
+    def __iter__(self) -> Iterator[TaskFuture[R]]:
+        self._refuse()
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def __getitem__(self, index: Any) -> Any:
+        self._refuse(index)
+
+    def __contains__(self, item: object) -> bool:
+        self._refuse(item)
+
+    def __bool__(self) -> bool:
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"UnreadyTaskFutures({self._task_name!r})"
+
+    def result(self, *_: Any, **__: Any) -> Any:
+        """Not before the list has been awaited."""
+        self._refuse()
+
+    def wait(self, *_: Any, **__: Any) -> Any:
+        """Not before the list has been awaited."""
+        self._refuse()
+
+    async def aresult(self, *args: Any, **kwargs: Any) -> Any:
+        """All values in order, once the list is there."""
+        return await (await self).aresult(*args, **kwargs)
+
+    async def astate(self, timeout: float | None = None) -> list[State[R] | None]:
+        """All final states in order, once the list is there."""
+        futures: TaskFutures[R] = await self
+        return await futures.astate(timeout)
+
+    def cancel(self) -> int:
+        """Not before the list has been awaited."""
+        self._refuse()
+
+    # Writing to it would be lost, and comparing or copying it would see it empty.
+    append = extend = insert = remove = pop = clear = index = count = _refuse
+    sort = reverse = copy = __add__ = __mul__ = __reversed__ = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+
+
+def gathered(futures: Iterable[TaskFuture[R]], *, is_async: bool) -> TaskFutures[R]:
+    """The list of futures that fits their kind of task."""
+    return AsyncTaskFutures(futures) if is_async else TaskFutures(futures)

@@ -1,0 +1,187 @@
+"""What ``submit()`` gives: a future already, and the wait for its admission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast, overload
+from uuid import UUID
+
+from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.runs import TaskRun
+from headrace.states import State
+
+__all__ = ("AsyncSubmission", "Submission", "ref")
+
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+
+
+class Submission(Generic[R]):
+    """A run that has been scheduled.
+
+    ``await submission`` waits for admission and gives the `TaskFuture`, the same one
+    each time. Everything a future can do, a submission can do too, and it is accepted
+    wherever a future is; only awaiting differs.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: TaskFuture[R]) -> None:
+        self.future = future
+
+    def __await__(self) -> Generator[Any, None, TaskFuture[R]]:
+        if self.future.scope.scheduler.is_due_to_yield():
+            yield
+        return self.future
+
+    @property
+    def name(self) -> str:
+        """See `TaskFuture.name`."""
+        return self.future.name
+
+    @property
+    def key(self) -> UUID:
+        """See `TaskFuture.key`."""
+        return self.future.key
+
+    @property
+    def id(self) -> str:
+        """See `TaskFuture.id`."""
+        return self.future.id
+
+    @property
+    def task_run(self) -> TaskRun:
+        """See `TaskFuture.task_run`."""
+        return self.future.task_run
+
+    @property
+    def state(self) -> State[R]:
+        """See `TaskFuture.state`."""
+        return self.future.state
+
+    @property
+    def history(self) -> list[State[Any]]:
+        """See `TaskFuture.history`."""
+        return self.future.history
+
+    @property
+    def asynchronous(self) -> bool:
+        """See `TaskFuture.asynchronous`."""
+        return self.future.asynchronous
+
+    def done(self) -> bool:
+        """See `TaskFuture.done`."""
+        return self.future.done()
+
+    def get_state(self) -> State[R]:
+        """See `TaskFuture.get_state`."""
+        return self.future.state
+
+    def cancel(self) -> bool:
+        """See `TaskFuture.cancel`."""
+        return self.future.cancel()
+
+    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
+        """See `TaskFuture.add_done_callback`."""
+        self.future.add_done_callback(fn)
+
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> R: ...
+    @overload
+    async def aresult(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> R | BaseException: ...
+    async def aresult(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> R | BaseException:
+        """See `TaskFuture.aresult`."""
+        return await self.future.aresult(timeout, raise_on_failure=raise_on_failure)
+
+    async def astate(self, timeout: float | None = None) -> State[R] | None:
+        """See `TaskFuture.astate`."""
+        return await self.future.astate(timeout)
+
+    def value(self, timeout: float | None = None) -> R:
+        """See `TaskFuture.value`."""
+        return self.future.value(timeout)
+
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> R: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> R | BaseException: ...
+    def result(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> R | BaseException:
+        """See `TaskFuture.result`."""
+        return self.future.result(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(self, timeout: float | None = None) -> State[R] | None:
+        """See `TaskFuture.wait`."""
+        return self.future.wait(timeout)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Submission):
+            return self.future is cast("Submission[Any]", other).future
+        return self.future is other
+
+    def __hash__(self) -> int:
+        return hash(self.future)
+
+    def __bool__(self) -> bool:
+        return bool(self.future)
+
+    def __reduce__(self) -> NoReturn:
+        self.future.__reduce__()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class AsyncSubmission(Submission[R]):
+    """The submission of a coroutine task; see `AsyncTaskFuture`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R]]:
+        return cast("Generator[Any, None, AsyncTaskFuture[R]]", super().__await__())
+
+    @overload  # type: ignore[override]
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, *, raise_on_failure: bool
+    ) -> Coroutine[Any, Any, R | BaseException]: ...
+    def result(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> Any:
+        """See `AsyncTaskFuture.result`."""
+        return self.future.result(timeout, raise_on_failure=raise_on_failure)
+
+    def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        self, timeout: float | None = None
+    ) -> Coroutine[Any, Any, State[R] | None]:
+        """See `AsyncTaskFuture.wait`."""
+        return cast("Any", self.future.wait(timeout))
+
+
+# For isinstance only; to type checkers the two are unrelated, so that awaiting the
+# wrong one is an error.
+TaskFuture.register(Submission)
+AsyncTaskFuture.register(AsyncSubmission)
+
+
+def ref(future: TaskFuture[T] | Submission[T]) -> T:
+    """A future as an argument, typed as its value; at run time the future itself.
+
+    Optional: ``add.submit(ref(f), 1)`` is ``add.submit(f, 1)`` that type checkers
+    accept.
+    """
+    return cast("T", future)

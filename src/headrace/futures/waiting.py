@@ -1,0 +1,238 @@
+"""Waiting for several futures: ``wait`` and ``as_completed``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from time import monotonic
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
+
+from headrace._concurrency.bodies import block_until, is_plain_code, shielded
+from headrace.futures.future import TaskFuture
+from headrace.futures.submission import Submission
+from headrace.futures.watching import (
+    await_ends,
+    block_for_ends,
+    checked_timeout,
+    refuse_to_block,
+)
+
+__all__ = ("DoneAndNotDone", "as_completed", "wait")
+
+R = TypeVar("R")
+
+
+class DoneAndNotDone(NamedTuple, Generic[R]):
+    """What `wait` gives; awaiting it gives itself, so it reads alike everywhere.
+
+    Attributes:
+        done: The futures whose runs have ended.
+        not_done: The others; their runs go on.
+    """
+
+    done: set[TaskFuture[R]]
+    not_done: set[TaskFuture[R]]
+
+
+class _Wait(Generic[R]):
+    """What `wait` gives in coroutine code, to be awaited."""
+
+    __slots__ = ("_futures", "_timeout")
+
+    def __init__(self, futures: list[TaskFuture[R]], timeout: float | None) -> None:
+        self._futures = futures
+        self._timeout = timeout
+
+    def __await__(self) -> Generator[Any, None, DoneAndNotDone[R]]:
+        yield from await_ends(self._futures, self._timeout).__await__()
+        return _sorted_out(self._futures)
+
+
+def wait(
+    futures: Iterable[TaskFuture[R] | Submission[R]], timeout: float | None = None
+) -> Any:
+    """Wait until all futures are done, or the time is out.
+
+    Blocks in plain code; in coroutine code write ``await headrace.wait(...)``. A
+    failed run does not raise here.
+
+    Args:
+        futures: Any iterable of futures; each is counted once.
+        timeout: Seconds to wait at the most; None for no limit.
+
+    Returns:
+        ``(done, not_done)``, two sets of futures; in coroutine code something to
+        await for them.
+
+    Raises:
+        BlockedLoop: In plain code, a run needs the loop of this very thread.
+        TypeError: Something in ``futures`` is not a future.
+    """
+    wanted = _futures_in(futures, "wait")
+    checked_timeout(timeout)
+    if not is_plain_code():
+        return _Wait(wanted, timeout)
+    block_for_ends(
+        wanted,
+        timeout,
+        what="headrace.wait(...)",
+        instead="`await headrace.wait(...)`",
+    )
+    return _sorted_out(wanted)
+
+
+class as_completed(Generic[R]):
+    """The futures in the order in which their runs end.
+
+    Use it in ``for`` or in ``async for``. Being yielded counts as being seen.
+
+    Args:
+        futures: Any iterable of futures; each is yielded once.
+        timeout: Seconds, counted from the first step, until TimeoutError is raised
+            for those that are still missing; None for no limit.
+
+    Raises:
+        BlockedLoop: In ``for``, a run needs the loop of this very thread.
+        TypeError: Something in ``futures`` is not a future.
+    """
+
+    def __init__(
+        self,
+        futures: Iterable[TaskFuture[R] | Submission[R]],
+        timeout: float | None = None,
+    ) -> None:
+        self._futures = _futures_in(futures, "as_completed")
+        self._timeout = checked_timeout(timeout)
+
+    def __iter__(self) -> Iterator[TaskFuture[R]]:
+        for future in self._futures:
+            if not future.done():
+                refuse_to_block(future, "for ... in as_completed()", "`async for`")
+        until = None if self._timeout is None else monotonic() + self._timeout
+        ended = _Ended()
+        for future in self._futures:
+            future.watch(ended)
+        try:
+            for left in range(len(self._futures), 0, -1):
+                if not ended.block(until):
+                    raise _too_late(left, len(self._futures), self._timeout)
+                yield _seen(ended.queue.popleft())
+        finally:
+            for future in self._futures:
+                if not future.done():
+                    future.unwatch(ended)
+
+    def __aiter__(self) -> AsyncIterator[TaskFuture[R]]:
+        return _InOrderOfEnding(self._futures, self._timeout)
+
+
+class _Ended:
+    """Where ended runs arrive, for one thread that blocks for the next."""
+
+    __slots__ = ("_fire", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[TaskFuture[Any]] = deque()
+        self._fire: Callable[[], None] | None = None
+
+    def __call__(self, future: TaskFuture[Any]) -> None:
+        self.queue.append(future)
+        if self._fire is not None:
+            self._fire()
+
+    def block(self, until: float | None) -> bool:
+        """Block until one is there; False if the time ran out."""
+        if self.queue:
+            return True
+        with shielded():
+            block_until(self._subscribe, None if until is None else until - monotonic())
+        return bool(self.queue)
+
+    def _subscribe(self, fire: Callable[[], None]) -> None:
+        self._fire = fire
+        if self.queue:
+            fire()
+
+
+class _InOrderOfEnding(AsyncIterator[TaskFuture[R]]):
+    """The asynchronous half of `as_completed`."""
+
+    def __init__(self, futures: list[TaskFuture[R]], timeout: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._futures = futures
+        self._timeout = timeout
+        self._until = None if timeout is None else self._loop.time() + timeout
+        self._ended: deque[TaskFuture[R]] = deque()
+        self._left = len(futures)
+        self._waiter: asyncio.Future[None] | None = None
+        for future in futures:
+            future.watch(self._take)
+
+    def _take(self, future: TaskFuture[R]) -> None:
+        self._ended.append(future)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TaskFuture[R]:
+        if not self._left:
+            raise StopAsyncIteration
+        while not self._ended:
+            self._waiter = self._loop.create_future()
+            try:
+                async with asyncio.timeout_at(self._until):
+                    await self._waiter
+            except TimeoutError:
+                if not self._ended:
+                    raise _too_late(
+                        self._left, len(self._futures), self._timeout
+                    ) from None
+        self._left -= 1
+        return _seen(self._ended.popleft())
+
+
+def _seen(future: TaskFuture[R]) -> TaskFuture[R]:
+    future.see()
+    return future
+
+
+def _sorted_out(futures: list[TaskFuture[R]]) -> DoneAndNotDone[R]:
+    done = {future for future in futures if future.done()}
+    for future in done:
+        future.see()
+    return DoneAndNotDone(done, set(futures) - done)
+
+
+def _too_late(left: int, total: int, timeout: float | None) -> TimeoutError:
+    return TimeoutError(
+        f"{left} of {total} futures were not done within {timeout} seconds; their runs "
+        f"go on. Wait again, or call cancel() on them."
+    )
+
+
+def _futures_in(values: Iterable[Any], verb: str) -> list[TaskFuture[Any]]:
+    """The futures in an iterable, each once, in order."""
+    if isinstance(values, (TaskFuture, Submission)):
+        raise TypeError(
+            f"headrace.{verb}() takes an iterable of futures and got one future. "
+            f"Write {verb}([future])."
+        )
+    futures: dict[TaskFuture[Any], None] = {}
+    for value in values:
+        found: object = value
+        if type(value) is not TaskFuture and isinstance(value, Submission):
+            found = cast("Submission[Any]", value).future
+        if not isinstance(found, TaskFuture):
+            raise TypeError(
+                f"headrace.{verb}() got {value!r}, which is not a future. Give it what "
+                f"submit() or map() returned."
+            )
+        futures[cast("TaskFuture[Any]", found)] = None
+    return list(futures)

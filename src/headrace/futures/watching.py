@@ -1,0 +1,197 @@
+"""Waiting for many runs at once, by callbacks and without a task for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from headrace._concurrency.bodies import block_until, shielded
+from headrace.exceptions import BlockedLoop
+from headrace.states import StateType
+
+__all__ = (
+    "Watched",
+    "await_ends",
+    "block_for_ends",
+    "checked_timeout",
+    "ends_of",
+    "refuse_to_block",
+)
+
+
+class Watched(Protocol):
+    """What can be waited for: a run."""
+
+    @property
+    def phase(self) -> StateType:
+        """The type of the state it is in."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        ...
+
+    def done(self) -> bool:
+        """Whether it has its final state."""
+        ...
+
+    def watch(self, callback: Callable[[Any], object]) -> None:
+        """Call back once, on the loop thread of the run, when it has ended."""
+        ...
+
+    def unwatch(self, callback: Callable[[Any], object]) -> None:
+        """Call back no more, if it is not too late."""
+        ...
+
+    def would_block_its_loop(self) -> bool:
+        """Whether blocking this thread would keep the run from going on."""
+        ...
+
+
+W = TypeVar("W", bound=Watched)
+
+
+class _Ends:
+    """Counts runs as they end, and fires once enough have.
+
+    Runs of several loops may end at the same moment, so what is shared is a deque,
+    and firing twice is harmless.
+    """
+
+    __slots__ = ("_enough", "_fire", "_stop_at_failure", "ended")
+
+    def __init__(
+        self, enough: int, fire: Callable[[], object], *, stop_at_failure: bool
+    ) -> None:
+        self._enough = enough
+        self._fire = fire
+        self._stop_at_failure = stop_at_failure
+        self.ended: deque[Any] = deque()
+
+    def __call__(self, run: Watched) -> None:
+        self.ended.append(run)
+        if len(self.ended) >= self._enough or (
+            self._stop_at_failure and run.phase is not StateType.COMPLETED
+        ):
+            self._fire()
+
+
+def ends_of(
+    runs: Iterable[Watched],
+    enough: int,
+    fire: Callable[[], object],
+    *,
+    stop_at_failure: bool = False,
+) -> _Ends:
+    """Have ``fire()`` called, on some loop thread, when enough runs have ended."""
+    ends = _Ends(enough, fire, stop_at_failure=stop_at_failure)
+    for run in runs:
+        run.watch(ends)
+    return ends
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """The timeout of a wait, refused when it makes no sense.
+
+    Raises:
+        ValueError: It is negative or not a number.
+    """
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(
+            f"timeout={timeout!r} is not a number of seconds to wait. Give 0 to look "
+            f"without waiting, or None to wait without a limit."
+        )
+    return timeout
+
+
+def refuse_to_block(run: Watched, what: str, instead: str) -> None:
+    """Raise BlockedLoop if blocking here would keep the run from going on."""
+    if run.would_block_its_loop():
+        raise BlockedLoop(what, f"the run {run.name!r} is not done", instead)
+
+
+def block_for_ends(
+    runs: Sequence[Watched],
+    timeout: float | None,
+    *,
+    what: str,
+    instead: str,
+    enough: int | None = None,
+    stop_at_failure: bool = False,
+) -> None:
+    """Block until enough of the runs have ended, or the time is out.
+
+    Raises:
+        BlockedLoop: One of them needs the loop of this very thread.
+    """
+    open_runs = [run for run in runs if not run.done()]
+    missing = len(open_runs) if enough is None else enough - len(runs) + len(open_runs)
+    if missing <= 0 or not open_runs:
+        return
+    if stop_at_failure and _any_failed(runs):
+        return
+    for run in open_runs:
+        refuse_to_block(run, what, instead)
+    ends: list[_Ends] = []
+    with shielded():
+        try:
+            block_until(
+                lambda fire: ends.append(
+                    ends_of(open_runs, missing, fire, stop_at_failure=stop_at_failure)
+                ),
+                timeout,
+            )
+        finally:
+            _forget(open_runs, ends)
+
+
+async def await_ends(
+    runs: Sequence[Watched],
+    timeout: float | None,
+    *,
+    enough: int | None = None,
+    stop_at_failure: bool = False,
+) -> None:
+    """Wait until enough of the runs have ended, or the time is out."""
+    open_runs = [run for run in runs if not run.done()]
+    missing = len(open_runs) if enough is None else enough - len(runs) + len(open_runs)
+    if missing <= 0 or not open_runs:
+        return
+    if stop_at_failure and _any_failed(runs):
+        return
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    # Also from this very loop: a callback must not find the loop closed.
+    ends = ends_of(
+        open_runs,
+        missing,
+        lambda: loop.is_closed() or loop.call_soon_threadsafe(settle),
+        stop_at_failure=stop_at_failure,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            await waiter
+    except TimeoutError:
+        return
+    finally:
+        _forget(open_runs, [ends])
+
+
+def _any_failed(runs: Iterable[Watched]) -> bool:
+    return any(run.done() and run.phase is not StateType.COMPLETED for run in runs)
+
+
+def _forget(runs: Iterable[Watched], ends: list[_Ends]) -> None:
+    # A wait that was given up must leave nothing behind in runs that go on.
+    for end in ends:
+        for run in runs:
+            if not run.done():
+                run.unwatch(end)

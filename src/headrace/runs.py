@@ -1,0 +1,343 @@
+"""What is recorded of one run, from its making to its final state.
+
+A record is written by the engine and read by anyone. To be cheap it holds a type and
+a few times; its states are made when somebody looks.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from headrace.exceptions import UpstreamTaskError
+from headrace.states import FINAL, State, StateDetails, StateType, format_exception
+
+__all__ = ("Rare", "Record", "Scoped", "TaskRun")
+
+_PENDING: Final = StateType.PENDING
+_SCHEDULED: Final = StateType.SCHEDULED
+_RUNNING: Final = StateType.RUNNING
+_CANCELLED: Final = StateType.CANCELLED
+_TITLES: Final = {kind: kind.value.title() for kind in StateType}
+
+# Held only to make states that somebody asked for, never on the way of a run.
+# Re-entered when making a state draws the id of the flow run.
+_LOOKING: Final = threading.RLock()
+
+
+class Scoped(Protocol):
+    """What a record needs to know of where it belongs."""
+
+    @property
+    def id(self) -> str | None:
+        """The id of the flow run around, if there is one."""
+        ...
+
+    def new_key(self) -> int:
+        """A fresh 128-bit identifier."""
+        ...
+
+    def flow_key(self) -> int | None:
+        """The id of that flow run as a number."""
+        ...
+
+
+class Rare:
+    """What few runs need: kept apart, so that the others stay small."""
+
+    __slots__ = (
+        "children", "is_left_behind", "message", "name", "parent", "ran_seconds", "scheduled",
+        "started_first", "stop", "timer", "tolerated",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.name: str | None = None  # of the final state, if not the usual one
+        self.message: str | None = None
+        self.is_left_behind = False  # its body still runs, so it is not retried
+        self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
+        self.timer: Any = None
+        self.tolerated: list[Any] | None = None  # upstreams that may have failed
+        self.parent: Any = None
+        self.children: set[Any] | None = None
+        self.started_first: float | None = None
+        self.scheduled: float | None = None
+        self.ran_seconds = 0.0
+
+
+class Record:
+    """The facts of one run. Slots that mean nothing yet are unset."""
+
+    __slots__ = (
+        "attempts", "created", "ended", "ident", "log", "outcome", "phase", "rare",
+        "scope", "started",
+    )  # fmt: skip
+
+    scope: Any
+    phase: StateType
+    created: float
+    started: float
+    ended: float
+    attempts: int
+    outcome: Any
+    log: list[State[Any]] | None
+    ident: int | None
+    rare: Rare | None
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        raise NotImplementedError
+
+    @property
+    def id(self) -> str:
+        """A UUID, drawn when first asked for."""
+        return str(UUID(int=self.run_key()))
+
+    def run_key(self) -> int:
+        """The id as a number."""
+        if self.ident is None:
+            with _LOOKING:
+                if self.ident is None:
+                    self.ident = self.scope.new_key()
+        return self.ident
+
+    def view(self) -> Any:
+        """What observers and hooks are given for this run."""
+        return self
+
+    def rarely(self) -> Rare:
+        """The part of the record that few runs need, made now if need be."""
+        if self.rare is None:
+            self.rare = Rare()
+        return self.rare
+
+    # -- states ------------------------------------------------------------------
+
+    @property
+    def history(self) -> list[State[Any]]:
+        """Every state so far, in order; the same objects at every look."""
+        self.run_key()
+        with _LOOKING:
+            return list(self._caught_up())
+
+    @property
+    def last_state(self) -> State[Any]:
+        """The state it is in."""
+        if self.log is not None and self.log[-1].type in FINAL:
+            return self.log[-1]
+        self.run_key()
+        with _LOOKING:
+            return self._caught_up()[-1]
+
+    def wait_for_retry(self, message: str, data: object, due: float) -> None:
+        """Enter AwaitingRetry: the one state that is written down at once."""
+        self.run_key()
+        details = StateDetails(scheduled_time=datetime.fromtimestamp(due, UTC))
+        with _LOOKING:
+            log = self._caught_up()
+            at = max(self.ended, log[-1].at + 1e-6)
+            log.append(
+                self._made(_SCHEDULED, "AwaitingRetry", at, data, message, details)
+            )
+            self.phase = _SCHEDULED
+
+    def _caught_up(self) -> list[State[Any]]:
+        """The log with all that has happened since it was last looked at."""
+        log = self.log
+        if log is None:
+            log = self.log = [self._made(_PENDING, "Pending", self.created)]
+        phase = self.phase
+        if phase is _PENDING or phase is _SCHEDULED:
+            return log
+        attempts = sum(state.type is _RUNNING for state in log)
+        if attempts < self.attempts:
+            at = max(self.started, log[-1].at + 1e-6)
+            log.append(self._made(_RUNNING, "Retrying" if attempts else "Running", at))
+        if phase in FINAL and log[-1].type not in FINAL:
+            log.append(self._final(phase, max(self.ended, log[-1].at + 1e-6)))
+        return log
+
+    def _final(self, phase: StateType, at: float) -> State[Any]:
+        outcome, rare = self.outcome, self.rare
+        name = message = None
+        if rare is not None:
+            name, message = rare.name, rare.message
+        if message is None and isinstance(outcome, BaseException):
+            message = self.describe(outcome)
+        if name is None:
+            held_back = phase is _CANCELLED and isinstance(outcome, UpstreamTaskError)
+            name = "NotReady" if held_back else _TITLES[phase]
+        return self._made(phase, name, at, outcome, message)
+
+    def _made(
+        self,
+        kind: StateType,
+        name: str,
+        at: float,
+        data: object = None,
+        message: str | None = None,
+        details: StateDetails | None = None,
+    ) -> State[Any]:
+        flow_key = self.scope.flow_key()
+        return State(
+            kind, name, at, data, message, self.ident, flow_key, state_details=details
+        )
+
+    def describe(self, error: BaseException) -> str:
+        """The message of the state that an error ends in."""
+        if self.phase is StateType.FAILED:
+            return self.failure_text(error)
+        return str(error) or type(error).__name__
+
+    def failure_text(self, error: BaseException) -> str:
+        """The message of an attempt that an error failed."""
+        return f"Task run encountered an exception {format_exception(error)}"
+
+    def inner_scope(self) -> Any | None:
+        """The scope of a flow run."""
+        return None
+
+    def set_body(self, task: Any) -> None:
+        """Note the asyncio task that was made for its body."""
+
+    def body_task(self) -> Any | None:
+        """The asyncio task in which its body runs in place."""
+        return None
+
+    # -- times -------------------------------------------------------------------
+
+    @property
+    def start_time(self) -> float | None:
+        """When its first attempt began."""
+        if self.rare is not None and self.rare.started_first is not None:
+            return self.rare.started_first
+        return self.started if self.attempts else None
+
+    @property
+    def end_time(self) -> float | None:
+        """When it got its final state."""
+        return self.ended if self.phase in FINAL else None
+
+    @property
+    def total_run_seconds(self) -> float:
+        """Seconds spent in Running, over all attempts."""
+        before = self.rare.ran_seconds if self.rare is not None else 0.0
+        if not self.attempts or self.phase is _SCHEDULED:
+            return before
+        if self.phase in FINAL and self.ended >= self.started:
+            return before + self.ended - self.started
+        return before
+
+
+class TaskRun:
+    """One task run as its record shows it: a view, always up to date."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    @property
+    def id(self) -> str:
+        """A UUID."""
+        return str(self._run.id)
+
+    @property
+    def name(self) -> str:
+        """The name of the run, ``<task name>-<dynamic key>``."""
+        return str(self._run.name)
+
+    @property
+    def task_key(self) -> str:
+        """Module and qualified name of the task's function."""
+        return str(self._run.spec.key)
+
+    @property
+    def dynamic_key(self) -> str:
+        """The number of the run among those of its task in its flow run."""
+        return str(self._run.number)
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The id of the flow run it belongs to, if any."""
+        found: str | None = self._run.scope.id
+        return found
+
+    @property
+    def tags(self) -> set[str]:
+        """The tags of the run."""
+        return set(self._run.spec.tags)
+
+    @property
+    def task_version(self) -> str | None:
+        """The version its task was given."""
+        version: str | None = self._run.spec.version
+        return version
+
+    @property
+    def run_count(self) -> int:
+        """How many attempts have begun."""
+        return int(self._run.attempts)
+
+    @property
+    def state(self) -> State[Any]:
+        """The state it is in."""
+        state: State[Any] = self._run.last_state
+        return state
+
+    @property
+    def state_type(self) -> StateType:
+        """The type of the state it is in."""
+        return self.state.type
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state it is in."""
+        return self.state.name
+
+    @property
+    def history(self) -> list[State[Any]]:
+        """Every state so far, in order."""
+        states: list[State[Any]] = self._run.history
+        return states
+
+    @property
+    def expected_start_time(self) -> datetime:
+        """When it was made."""
+        return datetime.fromtimestamp(self._run.created, UTC)
+
+    @property
+    def next_scheduled_start_time(self) -> datetime | None:
+        """When its next attempt is due, while it waits for a retry."""
+        state = self.state
+        return state.state_details.scheduled_time if state.is_scheduled() else None
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When its first attempt began."""
+        return _moment(self._run.start_time)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When it got its final state."""
+        return _moment(self._run.end_time)
+
+    @property
+    def total_run_time(self) -> timedelta:
+        """Time spent in Running, over all attempts; retry delays are left out."""
+        return timedelta(seconds=self._run.total_run_seconds)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskRun) and other._run is self._run
+
+    def __hash__(self) -> int:
+        return hash(self._run)
+
+    def __repr__(self) -> str:
+        return f"TaskRun({self.name!r}, state={self.state_name!r})"
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,223 @@
+"""The runtime: one loop for many calls, in a program or in somebody else's service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Token
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from headrace._concurrency.bodies import shielded
+from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.scopes import Scope
+from headrace._engine.verdict import log_unseen
+from headrace.context import CURRENT
+from headrace.events import Observer
+from headrace.exceptions import RunEnded
+from headrace.settings import Settings
+
+__all__ = ("Application", "Runtime")
+
+
+class _Router(Protocol):
+    lifespan_context: Any
+
+
+class Application(Protocol):
+    """What `Runtime.install` needs of a Starlette or FastAPI application."""
+
+    @property
+    def router(self) -> Any:
+        """It has a ``lifespan_context``."""
+        ...
+
+    def add_middleware(self, middleware_class: Any, **options: Any) -> None:
+        """Wrap the application in one more ASGI layer."""
+        ...
+
+
+class Runtime:
+    """Where tasks run that belong to no flow, and what flows called inside share.
+
+    ``with Runtime():`` in plain code keeps one loop, in a helper thread, for all calls
+    in the block. ``async with Runtime():`` uses the running loop. Either makes it
+    current for the code in the block and what that starts; code started elsewhere
+    joins with `use`. Leaving the block waits for all its runs, or, when an exception
+    leaves it, cancels them and waits. Failures that nobody was given are logged.
+
+    Args:
+        max_threads: Most plain bodies that run at once; by default as the settings
+            say (64).
+        observers: Hear every state of every run; see `headrace.events.Observer`.
+        settings: By default those that are current when the block is entered.
+
+    Raises:
+        ValueError: ``max_threads`` is no positive whole number.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_threads: int | None = None,
+        observers: Iterable[Observer] = (),
+        settings: Settings | None = None,
+    ) -> None:
+        if max_threads is not None and (
+            isinstance(max_threads, bool)
+            or not isinstance(max_threads, int)
+            or max_threads < 1
+        ):
+            raise ValueError(
+                f"Runtime(max_threads={max_threads!r}): it must be a whole number of "
+                f"at least 1. Leave it out for the default of the settings."
+            )
+        self._host = Host(
+            settings=settings, observers=observers, max_threads=max_threads
+        )
+        self._scope: Scope | None = None
+        self._token: Token[Any] | None = None
+
+    # -- entering and leaving ------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        scope = self._close()
+        try:
+            with shielded():
+                finish_scope_here(scope, cancel=error is not None)
+        finally:
+            log_unseen(scope, "the runtime")
+            self._host.close()
+
+    async def __aenter__(self) -> Self:
+        self._host.open_here()
+        self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        scope = self._close()
+        interrupted = await finish_scope(scope, cancel=error is not None)
+        log_unseen(scope, "the runtime")
+        await self._host.aclose()
+        if interrupted and error is None:
+            raise asyncio.CancelledError
+
+    def _open(self) -> None:
+        if self._scope is not None:
+            raise RuntimeError(
+                "this Runtime has been entered before. Each serves one `with` block: "
+                "make another, or join it from elsewhere with `with runtime.use():`."
+            )
+        _ = self._host.settings  # read now, not at the first run
+        self._scope = Scope(self._host, "runtime")
+        self._token = CURRENT.set(self._scope)
+
+    def _close(self) -> Scope:
+        scope, token = self._opened(), self._token
+        if token is not None:
+            try:
+                CURRENT.reset(token)
+            except ValueError:
+                # Left in another context than entered, as fixtures of test runners
+                # do: what was set there ends with that context.
+                pass
+        return scope
+
+    def _opened(self) -> Scope:
+        if self._scope is None:
+            raise RuntimeError(
+                "this Runtime has not been entered. Write `with runtime:`, or "
+                "`async with runtime:`, around the code that uses it."
+            )
+        return self._scope
+
+    # -- using ---------------------------------------------------------------------
+
+    @contextmanager
+    def use(self) -> Generator[Self]:
+        """Make it current in code that was not started inside its block.
+
+        For request handlers, callbacks and threads made by hand.
+
+        Raises:
+            RunEnded: Its block has been left.
+            RuntimeError: Its block has not been entered.
+        """
+        scope = self._opened()
+        if scope.has_ended:
+            raise RunEnded(scope.kind, "")
+        token = CURRENT.set(scope)
+        try:
+            yield self
+        finally:
+            CURRENT.reset(token)
+
+    def install(self, app: Application) -> None:
+        """Let a Starlette or FastAPI application run its tasks here.
+
+        The runtime opens with the application's lifespan, before its own start-up
+        code, and ends after its own shut-down code. It is current in every request,
+        for coroutine and plain endpoints. Call it before the application starts.
+
+        Raises:
+            TypeError: ``app`` is no such application.
+        """
+        router: Any = getattr(app, "router", None)
+        inner: Callable[[Any], Any] | None = getattr(router, "lifespan_context", None)
+        if inner is None or not hasattr(app, "add_middleware"):
+            raise TypeError(
+                f"Runtime.install() got {app!r}, which is no Starlette or FastAPI "
+                f"application. In another framework open the runtime at start-up with "
+                f"`async with runtime:` and wrap handlers in `with runtime.use():`."
+            )
+
+        @asynccontextmanager
+        async def lifespan(application: Any) -> AsyncGenerator[Any]:
+            async with self, inner(application) as state:
+                yield state
+
+        router.lifespan_context = lifespan
+        app.add_middleware(_UseRuntime, runtime=self)
+
+    def stats(self) -> dict[str, int]:
+        """Counts of what there is now.
+
+        Returns:
+            ``open_runs`` (submitted and not ended), ``queued`` (ready to start),
+            ``threads`` and ``running_threads`` (workers; bodies at work in them),
+            ``abandoned_threads`` (left behind by a time limit or a cancel, and still
+            at work), ``zombies`` (coroutine bodies that swallow their cancellation).
+        """
+        scope = self._scope
+        open_runs = scope.open + len(scope.direct) if scope is not None else 0
+        return {"open_runs": open_runs, **self._host.stats()}
+
+
+class _UseRuntime:
+    """ASGI middleware: the runtime is current while a request is handled."""
+
+    def __init__(self, app: Callable[..., Any], runtime: Runtime) -> None:
+        self._app = app
+        self._runtime = runtime
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        with self._runtime.use():
+            await self._app(scope, receive, send)
