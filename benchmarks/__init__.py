@@ -1,0 +1,1 @@
+"""What a run costs, beside the bare primitives it rests on."""
