@@ -33,6 +33,7 @@ from headrace.exceptions import BlockedLoop
 from headrace.futures import TaskFuture
 from headrace.runs import Record
 from headrace.specs import FlowSpec, TaskSpec
+from headrace.states import StateType
 
 __all__ = (
     "Given",
@@ -65,6 +66,8 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
         is_inline: Whether the body ran in the caller's own thread, in plain code: an
             exception that is no `Exception` is raised as it is then.
     """
+    if not return_state and run.phase is StateType.COMPLETED:
+        return run.outcome
     state = run.last_state
     if return_state:
         return state

@@ -261,12 +261,13 @@ class Scheduler:
 
     def finish(self, run: TaskFuture[Any], phase: StateType, outcome: object) -> None:
         """Give a run its final state, let go of all it needed, wake who waits."""
-        run.phase = phase
         run.outcome = outcome
         run.ended = time()
         scope = run.scope
         if phase is not _COMPLETED and not run.seen:
             scope.unseen.add(run)
+        # Last: whoever reads a final phase, on any thread, finds the rest there.
+        run.phase = phase
         if run.rare is not None:
             stopping.end_family(run, phase)
         if self.announcer is not None:
@@ -287,12 +288,21 @@ class Scheduler:
             self._wake_all()
 
     def _wake(self, run: TaskFuture[Any]) -> None:
-        self._woken.append((run, run.waiters))
-        run.waiters = None
+        waiters, run.waiters = run.waiters, None
         # Inside another wake only queue: a long chain of runs that are held back one
         # by the other must not use up the stack.
-        if not self._waking:
-            self._wake_all()
+        if self._waking or len(waiters) > 1:  # type: ignore[arg-type]
+            self._woken.append((run, waiters))
+            if not self._waking:
+                self._wake_all()
+            return
+        self._waking = True
+        try:
+            self._wake_waiter(run, waiters[0])  # type: ignore[index]
+        finally:
+            self._waking = False
+            if self._woken:
+                self._wake_all()
 
     def _wake_all(self) -> None:
         """Wake in slices, so that a run with 100 000 dependants holds up nobody."""

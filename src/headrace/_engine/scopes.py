@@ -7,6 +7,7 @@ and every run in it have ended, and nothing is admitted after that.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -25,28 +26,33 @@ class Unseen:
     Only so many are kept; of the others it is known how many there are.
     """
 
-    __slots__ = ("_kept", "count")
+    __slots__ = ("_kept", "_lock", "count")
 
     def __init__(self) -> None:
         self._kept: dict[int, Any] = {}
+        self._lock = threading.Lock()  # failures are seen on any thread
         self.count = 0
 
     def add(self, run: Any) -> None:
         """A run ended without a value, and nobody has been given that."""
-        self.count += 1
-        self._kept[id(run)] = run
-        if len(self._kept) > _REMEMBERED:
-            latest = max(self._kept.values(), key=_order)
-            del self._kept[id(latest)]
+        with self._lock:
+            self.count += 1
+            self._kept[id(run)] = run
+            # Thinned out now and then, not at each failure: there may be many.
+            if len(self._kept) > 2 * _REMEMBERED:
+                first = sorted(self._kept.values(), key=_order)[:_REMEMBERED]
+                self._kept = {id(each): each for each in first}
 
     def discard(self, run: Any) -> None:
         """Somebody has been given its outcome."""
-        self.count -= 1
-        self._kept.pop(id(run), None)
+        with self._lock:
+            self.count -= 1
+            self._kept.pop(id(run), None)
 
     def in_order(self) -> list[Any]:
         """Those that are kept, in the order of their submission."""
-        return sorted(self._kept.values(), key=_order)
+        with self._lock:
+            return sorted(self._kept.values(), key=_order)[:_REMEMBERED]
 
 
 def _order(run: Any) -> tuple[float, int]:

@@ -138,7 +138,18 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R]:
         if self.phase not in FINAL:
-            yield from self._wait_here()
+            scheduler = self.scope.scheduler
+            if scheduler.is_here():
+                # Without owning it: cancelling one waiter leaves run and others alone.
+                waiter: asyncio.Future[None] = scheduler.loop.create_future()
+                self.add_waiter(waiter)
+                try:
+                    yield from waiter
+                except BaseException:
+                    self._remove_waiter(waiter)
+                    raise
+            else:
+                yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
             self.seen = True
             return cast("R", self.outcome)
@@ -306,20 +317,6 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
     def _remove_waiter(self, waiter: Any) -> None:
         if self.waiters is not None and waiter in self.waiters:
             self.waiters.remove(waiter)
-
-    def _wait_here(self) -> Generator[Any, None, None]:
-        """Wait without owning: cancelling one waiter leaves run and others alone."""
-        scheduler = self.scope.scheduler
-        if not scheduler.is_here():
-            yield from await_ends([self], None).__await__()
-            return
-        waiter: asyncio.Future[None] = scheduler.loop.create_future()
-        self.add_waiter(waiter)
-        try:
-            yield from waiter
-        except BaseException:
-            self._remove_waiter(waiter)
-            raise
 
     async def _end_here(self, timeout: float | None) -> None:
         if self.phase not in FINAL:
