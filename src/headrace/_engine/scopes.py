@@ -82,7 +82,8 @@ class Scope:
 
     __slots__ = (
         "_counters", "active", "body", "direct", "has_ended", "host", "is_cancelled",
-        "kind", "on_idle", "open", "owner", "parent", "scheduler", "unseen", "waiting",
+        "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +95,7 @@ class Scope:
         owner: Record | None = None,
     ) -> None:
         self.host = host
+        self.pid: int = host.pid
         self.kind = kind
         self.parent = parent
         self.owner = owner
@@ -151,7 +153,9 @@ class Scope:
 
         Raises:
             RunEnded: The scope has ended.
+            ForkedRuntime: It was made in the parent of this process.
         """
+        self.host.refuse_fork()
         if self.has_ended:
             raise RunEnded(self.kind, self.name)
         if self.scheduler is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
+from os import getpid
 from time import time
 from typing import Any, Final, cast
 
@@ -89,15 +90,18 @@ def submit_run(
         ForkedRuntime: It was made in the parent of this process.
     """
     scope = holder.scope
-    scope.host.refuse_fork()
-    scheduler = scope.opened()
+    scheduler = scope.scheduler
+    if scheduler is None or scope.has_ended or getpid() != scope.pid:
+        scheduler = scope.opened()
     run = new_run(scope, spec, args, kwargs)
     if type(holder) in _RUNS:
         adopt(holder, run)
+    if wait_for is not None:
+        wait_for = materialised(wait_for)
     if scheduler.is_here():
-        scheduler.take(run, materialised(wait_for))
+        scheduler.take(run, wait_for)
     else:
-        scheduler.call(scheduler.take_wait, (run, materialised(wait_for)))
+        scheduler.call(scheduler.take_wait, (run, wait_for))
     return run
 
 
@@ -129,7 +133,7 @@ def map_runs(
         cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)),
         None,
         what=f"{spec.name}.map() over a future",
-        instead=f"`await {spec.name}.map(...)`",
+        instead=f"await {spec.name}.map(...)",
     )
     return _scheduled(holder, spec, args, kwargs, wait_for)
 
@@ -156,7 +160,6 @@ def _scheduled(
     args, kwargs = _with_whole_data(spec, args, kwargs)
     _, calls = spread(spec.name, spec.binder, args, kwargs)
     scope = holder.scope
-    scope.host.refuse_fork()
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
     kind = AsyncTaskFuture if spec.is_async else TaskFuture

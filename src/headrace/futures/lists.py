@@ -27,8 +27,8 @@ class TaskFutures(list[TaskFuture[R]]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, TaskFutures[R]]:
-        if len(self) and self[0].scope.scheduler.is_due_to_yield():
-            yield
+        # The map() call took its time already: let the event loop turn.
+        yield
         return self
 
     @overload
@@ -83,7 +83,7 @@ class TaskFutures(list[TaskFuture[R]]):
             self,
             checked_timeout(timeout),
             what="map(...).result()",
-            instead="`await futures.aresult()`",
+            instead="await futures.aresult()",
             stop_at_failure=raise_on_failure,
         )
         return self._read(timeout, raise_on_failure=raise_on_failure)
@@ -94,7 +94,7 @@ class TaskFutures(list[TaskFuture[R]]):
             self,
             checked_timeout(timeout),
             what="map(...).wait()",
-            instead="`await futures.astate()`",
+            instead="await futures.astate()",
         )
         return [future.state if future.done() else None for future in self]
 
@@ -146,7 +146,9 @@ class AsyncTaskFutures(TaskFutures[R]):
     ) -> Coroutine[Any, Any, list[State[R] | None]]:
         """``await futures.wait()``, or blocking in plain code."""
         if is_plain_code():
-            return cast("Any", super().wait(timeout))
+            return cast(
+                "Coroutine[Any, Any, list[State[R] | None]]", super().wait(timeout)
+            )
         return self.astate(timeout)
 
 
@@ -175,7 +177,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self._refuse()
 
     def __len__(self) -> int:
-        self._refuse()
+        raise UnreadyMap(self._task_name)
 
     def __getitem__(self, index: Any) -> Any:
         self._refuse(index)
@@ -184,7 +186,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self._refuse(item)
 
     def __bool__(self) -> bool:
-        self._refuse()
+        raise UnreadyMap(self._task_name)
 
     def __repr__(self) -> str:
         return f"UnreadyTaskFutures({self._task_name!r})"
@@ -210,9 +212,13 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         """Not before the list has been awaited."""
         self._refuse()
 
+    def sort(self, *_: Any, **__: Any) -> None:
+        """Not before the list has been awaited."""
+        self._refuse()
+
     # Writing to it would be lost, and comparing or copying it would see it empty.
     append = extend = insert = remove = pop = clear = index = count = _refuse
-    sort = reverse = copy = __add__ = __mul__ = __reversed__ = _refuse
+    reverse = copy = __add__ = __mul__ = __reversed__ = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, Literal, NoReturn, TypeVar, cast, overload
+from typing import Any, Final, Generic, Literal, NoReturn, TypeGuard, TypeVar, cast, overload
 from uuid import UUID
 
 from headrace.futures.future import AsyncTaskFuture, TaskFuture
 from headrace.runs import TaskRun
 from headrace.states import State
 
-__all__ = ("AsyncSubmission", "Submission", "ref")
+__all__ = ("SUBMITS_IN_A_ROW", "AsyncSubmission", "Submission", "future_in", "ref")
 
-R = TypeVar("R", covariant=True)
+# How many submissions may be awaited without a turn of the loop.
+SUBMITS_IN_A_ROW: Final = 100
+
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Submission(Generic[R]):
+class Submission(Generic[R_co]):
     """A run that has been scheduled.
 
     ``await submission`` waits for admission and gives the `TaskFuture`, the same one
@@ -26,11 +29,15 @@ class Submission(Generic[R]):
 
     __slots__ = ("future",)
 
-    def __init__(self, future: TaskFuture[R]) -> None:
+    def __init__(self, future: TaskFuture[R_co]) -> None:
         self.future = future
 
-    def __await__(self) -> Generator[Any, None, TaskFuture[R]]:
-        if self.future.scope.scheduler.is_due_to_yield():
+    def __await__(self) -> Generator[Any, None, TaskFuture[R_co]]:
+        scheduler = self.future.scope.scheduler
+        scheduler.submits_in_a_row += 1
+        if scheduler.submits_in_a_row > SUBMITS_IN_A_ROW and scheduler.is_here():
+            # Code that submits in a loop lets the event loop turn now and then.
+            scheduler.submits_in_a_row = 0
             yield
         return self.future
 
@@ -55,7 +62,7 @@ class Submission(Generic[R]):
         return self.future.task_run
 
     @property
-    def state(self) -> State[R]:
+    def state(self) -> State[R_co]:
         """See `TaskFuture.state`."""
         return self.future.state
 
@@ -73,7 +80,7 @@ class Submission(Generic[R]):
         """See `TaskFuture.done`."""
         return self.future.done()
 
-    def get_state(self) -> State[R]:
+    def get_state(self) -> State[R_co]:
         """See `TaskFuture.get_state`."""
         return self.future.state
 
@@ -81,53 +88,53 @@ class Submission(Generic[R]):
         """See `TaskFuture.cancel`."""
         return self.future.cancel()
 
-    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
+    def add_done_callback(self, fn: Callable[[TaskFuture[R_co]], object]) -> None:
         """See `TaskFuture.add_done_callback`."""
         self.future.add_done_callback(fn)
 
     @overload
     async def aresult(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> R: ...
+    ) -> R_co: ...
     @overload
     async def aresult(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> R | BaseException: ...
+    ) -> R_co | BaseException: ...
     async def aresult(
         self, timeout: float | None = None, raise_on_failure: bool = True
-    ) -> R | BaseException:
+    ) -> R_co | BaseException:
         """See `TaskFuture.aresult`."""
         return await self.future.aresult(timeout, raise_on_failure=raise_on_failure)
 
-    async def astate(self, timeout: float | None = None) -> State[R] | None:
+    async def astate(self, timeout: float | None = None) -> State[R_co] | None:
         """See `TaskFuture.astate`."""
         return await self.future.astate(timeout)
 
-    def value(self, timeout: float | None = None) -> R:
+    def value(self, timeout: float | None = None) -> R_co:
         """See `TaskFuture.value`."""
         return self.future.value(timeout)
 
     @overload
     def result(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> R: ...
+    ) -> R_co: ...
     @overload
     def result(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> R | BaseException: ...
+    ) -> R_co | BaseException: ...
     def result(
         self, timeout: float | None = None, raise_on_failure: bool = True
-    ) -> R | BaseException:
+    ) -> R_co | BaseException:
         """See `TaskFuture.result`."""
         return self.future.result(timeout, raise_on_failure=raise_on_failure)
 
-    def wait(self, timeout: float | None = None) -> State[R] | None:
+    def wait(self, timeout: float | None = None) -> State[R_co] | None:
         """See `TaskFuture.wait`."""
         return self.future.wait(timeout)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Submission):
-            return self.future is cast("Submission[Any]", other).future
+        if is_submission(other):
+            return self.future is other.future
         return self.future is other
 
     def __hash__(self) -> int:
@@ -143,22 +150,23 @@ class Submission(Generic[R]):
         return f"{type(self).__name__}({self.name!r})"
 
 
-class AsyncSubmission(Submission[R]):
+class AsyncSubmission(Submission[R_co]):
     """The submission of a coroutine task; see `AsyncTaskFuture`."""
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R]]:
-        return cast("Generator[Any, None, AsyncTaskFuture[R]]", super().__await__())
+    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R_co]]:
+        found: Any = Submission.__await__(self)
+        return found  # type: ignore[no-any-return]
 
     @overload  # type: ignore[override]
     def result(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> Coroutine[Any, Any, R]: ...
+    ) -> Coroutine[Any, Any, R_co]: ...
     @overload
     def result(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> Coroutine[Any, Any, R | BaseException]: ...
+    ) -> Coroutine[Any, Any, R_co | BaseException]: ...
     def result(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> Any:
@@ -167,15 +175,31 @@ class AsyncSubmission(Submission[R]):
 
     def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None
-    ) -> Coroutine[Any, Any, State[R] | None]:
+    ) -> Coroutine[Any, Any, State[R_co] | None]:
         """See `AsyncTaskFuture.wait`."""
-        return cast("Any", self.future.wait(timeout))
+        return cast(
+            "Coroutine[Any, Any, State[R_co] | None]", self.future.wait(timeout)
+        )
+
+
+def is_submission(value: object) -> TypeGuard[Submission[Any]]:
+    """Whether a value is what ``submit()`` gave, not yet awaited."""
+    return isinstance(value, Submission)
 
 
 # For isinstance only; to type checkers the two are unrelated, so that awaiting the
 # wrong one is an error.
 TaskFuture.register(Submission)
 AsyncTaskFuture.register(AsyncSubmission)
+
+
+def future_in(value: object) -> TaskFuture[Any] | None:
+    """The future that a value is, or stands for; None if it is something else."""
+    if is_submission(value):
+        return value.future
+    return (
+        cast("TaskFuture[Any]", value) if issubclass(type(value), TaskFuture) else None
+    )
 
 
 def ref(future: TaskFuture[T] | Submission[T]) -> T:
