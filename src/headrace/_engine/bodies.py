@@ -119,7 +119,8 @@ def block_on(
     """
     if scheduler.is_here():
         coro.close()
-        raise BlockedLoop(what, "it needs the event loop of this thread", _INSTEAD)
+        instead = f"await {what.removesuffix('()')}.acall(...)"
+        raise BlockedLoop(what, "it needs the event loop of this thread", instead)
     outcome: list[tuple[Any, BaseException | None]] = []
     tasks: list[asyncio.Task[Any]] = []
 
@@ -144,9 +145,6 @@ def block_on(
     if error is not None:
         raise error
     return value
-
-
-_INSTEAD = "`await` it in coroutine code, or call it with `.acall(...)`"
 
 
 def _cancel_all(tasks: list[asyncio.Task[Any]]) -> None:

@@ -179,7 +179,7 @@ def _put(run: Any, sources: tuple[list[Source], list[Source]]) -> Outcome | None
 
 
 def _way_out(what: str) -> str:
-    return f"`await {what.removesuffix('()')}.acall(...)`"
+    return f"await {what.removesuffix('()')}.acall(...)"
 
 
 # -- awaited -------------------------------------------------------------------------

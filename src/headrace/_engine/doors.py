@@ -168,7 +168,7 @@ def _submit_and_block(
             if spec.is_async
             else f"it has a time limit (timeout_seconds={limit}) to be watched"
         )
-        instead = f"`await {spec.name}.acall(...)`"
+        instead = f"await {spec.name}.acall(...)"
         raise BlockedLoop(f"{spec.name}()", reason, instead)
     owner = holder if holder is not None else scope
     run = submit_run(owner, spec, args, kwargs, wait_for)

@@ -310,7 +310,7 @@ def _body_and_runs_here(run: FlowRun) -> Outcome:
         [*required, *tolerated],
         None,
         what=f"{run.spec.name}()",
-        instead=f"`await {run.spec.name}.acall(...)`",
+        instead=f"await {run.spec.name}.acall(...)",
     )
     return verdict(run, scope, value)
 
