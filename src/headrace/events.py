@@ -19,7 +19,9 @@ __all__ = ("Announcer", "Observer", "StateChanged")
 log: Final = logging.getLogger("headrace.events")
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that takes four times as long to make, and a run makes three or more of
+# these for an observer. Treat instances as frozen all the same.
+@dataclass(slots=True, eq=False)
 class StateChanged:
     """A run entered a state.
 
@@ -61,9 +63,8 @@ class Announcer:
 
     def announce(self, run: Record) -> StateChanged:
         """The event that a run has just entered its latest state."""
-        states = run.history
-        before = states[-2] if len(states) > 1 else None
-        return StateChanged(run.view(), before, states[-1])
+        before, after = run.latest_step()
+        return StateChanged(run.view(), before, after)
 
     def publish(self, event: StateChanged) -> None:
         """Give an event to every observer."""

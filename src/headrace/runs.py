@@ -131,6 +131,13 @@ class Record:
         with _LOOKING:
             return self._caught_up()[-1]
 
+    def latest_step(self) -> tuple[State[Any] | None, State[Any]]:
+        """The state it was in before, if any, and the one it is in."""
+        self.run_key()
+        with _LOOKING:
+            log = self._caught_up()
+            return (log[-2] if len(log) > 1 else None), log[-1]
+
     def wait_for_retry(self, message: str, data: object, due: float) -> None:
         """Enter AwaitingRetry: the one state that is written down at once."""
         self.run_key()
@@ -145,18 +152,22 @@ class Record:
 
     def _caught_up(self) -> list[State[Any]]:
         """The log with all that has happened since it was last looked at."""
-        log = self.log
+        # Read once: the loop may go on while another thread looks.
+        phase, log = self.phase, self.log
         if log is None:
             log = self.log = [self._made(_PENDING, "Pending", self.created)]
-        phase = self.phase
         if phase is _PENDING or phase is _SCHEDULED:
             return log
-        attempts = sum(state.type is _RUNNING for state in log)
-        if attempts < self.attempts:
-            at = max(self.started, log[-1].at + 1e-6)
-            log.append(self._made(_RUNNING, "Retrying" if attempts else "Running", at))
-        if phase in FINAL and log[-1].type not in FINAL:
-            log.append(self._final(phase, max(self.ended, log[-1].at + 1e-6)))
+        last = log[-1]
+        if last.type is _PENDING or last.type is _SCHEDULED:
+            attempts = sum(state.type is _RUNNING for state in log)
+            if attempts < self.attempts:
+                at = max(self.started, last.at + 1e-6)
+                name = "Retrying" if attempts else "Running"
+                last = self._made(_RUNNING, name, at)
+                log.append(last)
+        if phase in FINAL and last.type not in FINAL:
+            log.append(self._final(phase, max(self.ended, last.at + 1e-6)))
         return log
 
     def _final(self, phase: StateType, at: float) -> State[Any]:

@@ -49,9 +49,10 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     spec = run.spec
     if run.upstreams is not None and not put_inputs(run, scheduler):
         return
-    run.phase = _RUNNING
-    run.attempts += 1
+    # In this order: other threads may look at any moment.
     run.started = time()
+    run.attempts += 1
+    run.phase = _RUNNING
     if scheduler.announcer is not None:
         scheduler.announce(run)
     try:

@@ -82,8 +82,8 @@ def announce(run: Record) -> None:
 
 def begin(run: Record) -> None:
     """Enter Running."""
-    run.attempts += 1
     run.started = time()
+    run.attempts += 1
     run.phase = _RUNNING
     if run.scope.host.announcer is not None:
         announce(run)

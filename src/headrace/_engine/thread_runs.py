@@ -113,8 +113,8 @@ def _attempt(
             substitute_inputs(run)
         except Exception as error:  # noqa: BLE001 - users' containers may raise anything
             return (_FAILED, error), False
-    run.attempts += 1
     run.started = time()
+    run.attempts += 1
     run.phase = _RUNNING
     if scheduler.announcer is not None:
         scheduler.call(scheduler.announce, run)
