@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
-__all__ = ("BaseAnnotation", "allow_failure", "quote", "unmapped")
+__all__ = ("BaseAnnotation", "allow_failure", "is_mark", "quote", "unmapped")
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -73,3 +73,8 @@ class quote(BaseAnnotation[T]):
     """Hand the value over as it is: nothing inside is looked at or waited for."""
 
     __slots__ = ()
+
+
+def is_mark(value: object) -> TypeGuard[BaseAnnotation[Any]]:
+    """Whether a value is one of the marks of this module."""
+    return isinstance(value, BaseAnnotation)

@@ -6,9 +6,9 @@ import asyncio
 import importlib
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
-__all__ = ("HelperLoop", "new_event_loop")
+__all__ = ("HelperLoop", "is_asyncio_task", "new_event_loop")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -19,6 +19,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     make = cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
     return make()
+
+
+def is_asyncio_task(value: object) -> TypeGuard[asyncio.Task[Any]]:
+    """Whether a value is a task of asyncio."""
+    return isinstance(value, asyncio.Task)
 
 
 class HelperLoop:
@@ -61,4 +66,5 @@ class HelperLoop:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         for task in self._left:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            left: Any = task
+            left._log_destroy_pending = False  # noqa: SLF001 - there is no public way

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._engine.resolve import Source
-from headrace.annotations import BaseAnnotation, unmapped
+from headrace.annotations import is_mark, unmapped
 from headrace.exceptions import MappingLengthMismatch, MappingMissingIterable
-from headrace.futures import Submission, TaskFuture
+from headrace.futures import Submission, TaskFuture, future_in
 from headrace.parameters import Binder
-from headrace.states import State
+from headrace.states import State, is_state
 
 __all__ = ("NO_KWARGS", "Calls", "spread", "whole_futures", "with_data")
 
 Calls: TypeAlias = Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]
 
 NO_KWARGS: Final[Mapping[str, Any]] = {}
+
+# Could be iterated, some of them, and go to every run all the same.
+_WHOLE: Final = (str, bytes, io.IOBase, TaskFuture, Submission, State)
 
 
 def spread(
@@ -78,26 +81,25 @@ def _rows(
     )
 
 
-def _column(value: Any) -> Sequence[Any] | None:
+def _column(value: object) -> Sequence[Any] | None:
     """The elements to split a value into, or None when it goes to every run."""
-    if isinstance(value, unmapped):
-        return None
-    if isinstance(value, BaseAnnotation):
+    if is_mark(value):
+        if isinstance(value, unmapped):
+            return None
         # allow_failure([...]) and quote([...]) mark each element instead.
-        marked = cast("BaseAnnotation[Any]", value)
-        inner = _column(marked.value)
-        return None if inner is None else [marked.rewrap(item) for item in inner]
+        inner = _column(value.value)
+        return None if inner is None else [value.rewrap(item) for item in inner]
     kind = type(value)
     if kind is list or kind is tuple or kind is range:
         return cast("Sequence[Any]", value)
     if (
-        isinstance(value, (str, bytes, io.IOBase, TaskFuture, Submission, State))
+        issubclass(kind, _WHOLE)
         or hasattr(kind, "__pydantic_fields__")
         or hasattr(kind, "__dataframe__")
     ):
         return None
     try:
-        items = iter(value)
+        items = iter(cast("Iterable[Any]", value))
     except TypeError:
         return None
     return list(items)
@@ -105,13 +107,12 @@ def _column(value: Any) -> Sequence[Any] | None:
 
 def _shared(value: Any) -> Any:
     """A value that goes to every run, without the mark that said so."""
+    if not is_mark(value):
+        return value
+    inner = value.value
     if isinstance(value, unmapped):
-        return cast("unmapped[Any]", value).value
-    if isinstance(value, BaseAnnotation):
-        marked = cast("BaseAnnotation[Any]", value)
-        if isinstance(marked.value, unmapped):
-            return marked.rewrap(cast("unmapped[Any]", marked.value).value)
-    return value
+        return inner
+    return value.rewrap(_shared(inner)) if isinstance(inner, unmapped) else value
 
 
 def _lengths(
@@ -133,14 +134,11 @@ def whole_futures(values: Iterable[Any]) -> list[Source]:
     found: list[Source] = []
     for value in values:
         inner = value
-        while isinstance(inner, BaseAnnotation) and not isinstance(inner, unmapped):
-            inner = cast("BaseAnnotation[Any]", inner).value
-        if isinstance(inner, State):
-            found.append(cast("State[Any]", inner))
-        elif type(inner) is not TaskFuture and isinstance(inner, Submission):
-            found.append(cast("Submission[Any]", inner).future)
-        elif isinstance(inner, TaskFuture):
-            found.append(cast("TaskFuture[Any]", inner))
+        while is_mark(inner) and not isinstance(inner, unmapped):
+            inner = inner.value
+        source = inner if is_state(inner) else future_in(inner)
+        if source is not None:
+            found.append(source)
     return found
 
 
@@ -151,15 +149,10 @@ def with_data(value: Any, data: Mapping[Any, Any]) -> Any:
         value: The argument.
         data: Data by the id of the future or state.
     """
-    if isinstance(value, unmapped):
-        return value
-    if isinstance(value, BaseAnnotation):
-        marked = cast("BaseAnnotation[Any]", value)
-        inner = with_data(marked.value, data)
-        return value if inner is marked.value else marked.rewrap(inner)
-    source = (
-        cast("Submission[Any]", value).future
-        if type(value) is not TaskFuture and isinstance(value, Submission)
-        else value
-    )
-    return data.get(id(source), value)
+    if is_mark(value):
+        if isinstance(value, unmapped):
+            return value
+        inner = with_data(value.value, data)
+        return value if inner is value.value else value.rewrap(inner)
+    source = future_in(value)
+    return data.get(id(value if source is None else source), value)

@@ -77,12 +77,13 @@ def of_value(run: Record, value: object) -> Outcome:
     if run.rare is not None and run.rare.stop is not None:
         # It was told to stop and swallowed that: what it returned does not count.
         return of_error(run, asyncio.CancelledError())
-    if isinstance(value, State):
+    kind = type(value)
+    if kind is State:
         state = cast("State[Any]", value)
         if state.run_key is not None:
             state = aggregate([state])
     elif is_state_iterable(value):
-        state = aggregate(cast("Any", value))
+        state = aggregate(value)
     else:
         return _S.COMPLETED, value
     return _adopted(run, state)
@@ -91,7 +92,8 @@ def of_value(run: Record, value: object) -> Outcome:
 def _adopted(run: Record, state: State[Any]) -> Outcome:
     if state.type is _S.SCHEDULED:
         # "Again at that time": an attempt is used up; see `may_retry`.
-        run.rarely().scheduled = state.state_details.scheduled_time.timestamp()
+        due = state.state_details.scheduled_time
+        run.rarely().scheduled = state.at if due is None else due.timestamp()
         return _S.FAILED, HeadraceError(
             f"the run {run.name!r} asked to be run again later and has no attempt left. "
             f"Give its task more retries."

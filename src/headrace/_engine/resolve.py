@@ -22,7 +22,7 @@ from collections.abc import (
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
-from headrace.annotations import BaseAnnotation, allow_failure, quote
+from headrace.annotations import BaseAnnotation, allow_failure, is_mark, quote
 from headrace.exceptions import HeadraceError
 from headrace.futures import (
     AsyncSubmission,
@@ -30,7 +30,7 @@ from headrace.futures import (
     Submission,
     TaskFuture,
 )
-from headrace.states import State, StateType
+from headrace.states import State, StateType, is_state
 
 __all__ = ("ATOMS", "Source", "Sources", "find", "substitute")
 
@@ -44,6 +44,7 @@ ATOMS: Final = frozenset(
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
 _CONTAINERS: Final = (list, tuple, set, frozenset, deque)
+_FILLABLE: Final = (MutableSequence, MutableSet, set, deque)
 
 
 def find(
@@ -57,33 +58,35 @@ def find(
         tolerated: Is extended by those inside an ``allow_failure``.
         allowed: Whether the whole value is inside one.
     """
+    # The usual way to pass a future: as a whole argument.
+    if type(value) in _SUBMISSIONS and not allowed:
+        required.append(cast("Submission[Any]", value).future)
+        return
     seen: set[tuple[int, bool]] = set()
-    stack: list[tuple[Any, bool]] = [(value, allowed)]
+    stack: list[tuple[object, bool]] = [(value, allowed)]
     while stack:
         item, is_allowed = stack.pop()
         kind = type(item)
         if kind in ATOMS:
             continue
         if kind in _SUBMISSIONS:
-            item, kind = item.future, TaskFuture
+            item = cast("Submission[Any]", item).future
+            kind = type(item)
         # Not compared by value: user objects may have an __eq__ of any kind.
         if (id(item), is_allowed) in seen:
             continue
         seen.add((id(item), is_allowed))
         if kind in _FUTURES or kind is State:
-            (tolerated if is_allowed else required).append(item)
-        elif isinstance(item, BaseAnnotation):
-            if not isinstance(item, quote):
-                inner = cast("BaseAnnotation[Any]", item).value
-                stack.append((inner, is_allowed or isinstance(item, allow_failure)))
+            (tolerated if is_allowed else required).append(cast("Source", item))
         else:
+            allows = is_allowed or isinstance(item, allow_failure)
             for child in _children(item, kind):
                 if type(child) not in ATOMS:
-                    stack.append((child, is_allowed))
+                    stack.append((child, allows))  # noqa: PERF401 - most are atoms
 
 
 def _children(item: Any, kind: type) -> Iterable[Any]:
-    """What a container holds; nothing for anything else."""
+    """What a container or mark holds; nothing for anything else."""
     if kind is list or kind is tuple:
         # Most lists hold plain data: told by the types of the items, at C speed.
         return () if ATOMS.issuperset(map(type, item)) else item
@@ -92,17 +95,23 @@ def _children(item: Any, kind: type) -> Iterable[Any]:
 
 
 @functools.lru_cache(maxsize=2048)
-def _looks_inside(kind: type) -> Callable[[Any], Iterable[Any]] | None:
+def _looks_inside(kind: type[object]) -> Callable[[Any], Iterable[Any]] | None:
     """How to list what objects of a type hold, or None if they are left alone."""
     if issubclass(kind, (*_CONTAINERS, MutableSequence, MutableSet)):
         return None if issubclass(kind, bytearray) else list
     if issubclass(kind, (dict, MappingProxyType, MutableMapping)):
         return _keys_and_values
+    if issubclass(kind, BaseAnnotation):
+        return None if issubclass(kind, quote) else _marked_value
     if dataclasses.is_dataclass(kind):
         return _field_values
     if hasattr(kind, "__pydantic_fields__"):
         return _model_values
     return None
+
+
+def _marked_value(item: Any) -> tuple[Any]:
+    return (item.value,)
 
 
 def _keys_and_values(item: Mapping[Any, Any]) -> list[Any]:
@@ -115,8 +124,13 @@ def _field_values(item: Any) -> list[Any]:
 
 
 def _model_values(item: Any) -> list[Any]:
-    extra: dict[str, Any] = getattr(item, "__pydantic_extra__", None) or {}
-    return [*vars(item).values(), *extra.values()]
+    return [*item.__dict__.values(), *_extra_of(item).values()]
+
+
+def _extra_of(model: object) -> dict[str, Any]:
+    """The fields of a pydantic instance that its class does not declare."""
+    extra = getattr(model, "__pydantic_extra__", None)
+    return {} if extra is None else extra
 
 
 def substitute(value: Any, *, is_returned: bool = False) -> Any:
@@ -133,9 +147,12 @@ def substitute(value: Any, *, is_returned: bool = False) -> Any:
     Raises:
         HeadraceError: A copy could not be made, chained to the reason.
     """
-    kind = type(value)
-    if kind in ATOMS:
+    if type(value) in ATOMS:
         return value
+    if type(value) in _FUTURES:
+        return data_of(value)
+    if type(value) in _SUBMISSIONS:
+        return data_of(value.future)
     try:
         return _Rebuild(value, is_returned=is_returned).of(value, allowed=False)
     except HeadraceError:
@@ -143,7 +160,7 @@ def substitute(value: Any, *, is_returned: bool = False) -> Any:
     except Exception as error:
         raise HeadraceError(
             f"failed to put the results of upstream runs into an argument of type "
-            f"{kind.__name__}: {type(error).__name__}: {error}. Wrap it in quote(...) "
+            f"{type(value).__name__}: {type(error).__name__}: {error}. Wrap it in quote(...) "
             f"to pass it as it is."
         ) from error
 
@@ -157,17 +174,16 @@ class _Rebuild:
         self._made: dict[tuple[int, bool], Any] = {}
 
     def of(self, item: Any, *, allowed: bool) -> Any:
-        kind = type(item)
-        if kind in _SUBMISSIONS:
-            item, kind = item.future, TaskFuture
-        if kind in _FUTURES:
+        if type(item) in _SUBMISSIONS:
+            return data_of(item.future)
+        if type(item) in _FUTURES:
             return data_of(item)
         if id(item) not in self._dirty:
             return item
-        if kind is State:
+        if is_state(item):
             return item if self._is_returned else data_of(item)
-        if isinstance(item, BaseAnnotation):
-            return self._of_mark(cast("BaseAnnotation[Any]", item), allowed=allowed)
+        if is_mark(item):
+            return self._of_mark(item, allowed=allowed)
         key = (id(item), allowed)
         if key not in self._made:
             self._made[key] = self._copy(item, key, allowed=allowed)
@@ -184,53 +200,64 @@ class _Rebuild:
         def new(child: Any) -> Any:
             return self.of(child, allowed=allowed)
 
-        if isinstance(item, tuple):
-            rebuilt = [new(child) for child in cast("tuple[Any, ...]", item)]
-            make = getattr(type(item), "_make", type(item))  # named tuples
-            return make(rebuilt)
-        if isinstance(item, frozenset):
-            return type(item)(new(child) for child in cast("frozenset[Any]", item))
-        if isinstance(item, MappingProxyType):
-            pairs = cast("Mapping[Any, Any]", item).items()
-            return MappingProxyType({new(k): new(v) for k, v in pairs})
+        if _is_a(item, (tuple, frozenset)):
+            kind = _class_of(item)
+            make = getattr(kind, "_make", kind)  # named tuples
+            return make([new(child) for child in item])
+        if _is_a(item, MappingProxyType):
+            return MappingProxyType({new(k): new(v) for k, v in item.items()})
         # The rest can be filled after it is made, so it may contain itself.
         made = self._made[key] = copy.copy(item)
-        if isinstance(item, (MutableSequence, MutableSet, set, deque)):
-            children = list(cast("Iterable[Any]", item))
-            made.clear()
-            fill = made.update if hasattr(made, "update") else None
-            if fill is None and hasattr(made, "extend"):
-                fill = made.extend
-            rebuilt = [new(child) for child in children]
-            if fill is not None:
-                fill(rebuilt)
-            else:
-                for child in rebuilt:
-                    made.add(child)
-        elif isinstance(item, MutableMapping):
-            pairs = list(cast("Mapping[Any, Any]", item).items())
+        if _is_a(item, _FILLABLE):
+            _fill(made, list(item), new)
+        elif _is_a(item, MutableMapping):
+            pairs = list(item.items())
             made.clear()
             for k, v in pairs:
                 made[new(k)] = new(v)
+        elif dataclasses.is_dataclass(item):
+            _replace_fields(item, made, new)
         else:
-            return self._with_fields(item, made, new)
+            _replace_in_model(item, made, new)
         return made
 
-    def _with_fields(self, item: Any, made: Any, new: Callable[[Any], Any]) -> Any:
-        """A dataclass or pydantic instance; neither is constructed or validated anew."""
-        if not dataclasses.is_dataclass(item):
-            for name, child in vars(item).items():
-                made.__dict__[name] = new(child)
-            extra = getattr(item, "__pydantic_extra__", None)
-            if extra:
-                for name, child in extra.items():
-                    made.__pydantic_extra__[name] = new(child)
-            return made
-        for field in dataclasses.fields(item):
-            if hasattr(item, field.name):
-                # Works for frozen ones too.
-                object.__setattr__(made, field.name, new(getattr(item, field.name)))
-        return made
+
+def _is_a(item: object, kinds: type[Any] | tuple[type[Any], ...]) -> bool:
+    # For checkers, isinstance() makes of an Any a container of something unknown.
+    return isinstance(item, kinds)
+
+
+def _class_of(item: object) -> Any:
+    return type(item)
+
+
+def _fill(made: Any, children: list[Any], new: Callable[[Any], Any]) -> None:
+    made.clear()
+    rebuilt = [new(child) for child in children]
+    if hasattr(made, "update"):
+        made.update(rebuilt)
+    elif hasattr(made, "extend"):
+        made.extend(rebuilt)
+    else:
+        for child in rebuilt:
+            made.add(child)
+
+
+# A dataclass or pydantic instance is neither constructed nor validated anew.
+
+
+def _replace_fields(item: Any, made: Any, new: Callable[[Any], Any]) -> None:
+    for field in dataclasses.fields(item):
+        if hasattr(item, field.name):
+            # Works for frozen ones too.
+            object.__setattr__(made, field.name, new(getattr(item, field.name)))
+
+
+def _replace_in_model(item: Any, made: Any, new: Callable[[Any], Any]) -> None:
+    for name, child in item.__dict__.items():
+        made.__dict__[name] = new(child)
+    for name, child in _extra_of(item).items():
+        made.__pydantic_extra__[name] = new(child)
 
 
 def _ways_to_replace(value: Any) -> set[int]:
@@ -238,7 +265,7 @@ def _ways_to_replace(value: Any) -> set[int]:
     parents: dict[int, list[int]] = {}
     ends: list[int] = []
     visited: set[int] = set()
-    stack: list[Any] = [value]
+    stack: list[object] = [value]
     while stack:
         item = stack.pop()
         if id(item) in visited:
@@ -248,14 +275,9 @@ def _ways_to_replace(value: Any) -> set[int]:
         if kind in _FUTURES or kind in _SUBMISSIONS or kind is State:
             ends.append(id(item))
             continue
-        if isinstance(item, BaseAnnotation):
+        if is_mark(item):
             ends.append(id(item))
-            if isinstance(item, quote):
-                continue
-            children: Iterable[Any] = (cast("BaseAnnotation[Any]", item).value,)
-        else:
-            children = _children(item, kind)
-        for child in children:
+        for child in _children(item, kind):
             if type(child) not in ATOMS:
                 parents.setdefault(id(child), []).append(id(item))
                 stack.append(child)

@@ -10,7 +10,7 @@ from headrace._engine.resolve import Source, find, substitute
 from headrace._engine.scopes import Scope
 from headrace.futures import TaskFuture
 from headrace.runs import Record
-from headrace.states import State, StateType, aggregate, is_state_iterable
+from headrace.states import State, StateType, aggregate, is_state, is_state_iterable
 
 __all__ = ("futures_in", "log_unseen", "verdict")
 
@@ -34,7 +34,7 @@ def verdict(flow_run: Record, scope: Scope, value: object) -> Outcome:
     """The outcome of a flow whose body returned, all runs having ended."""
     if value is None:
         return _of_unseen(flow_run, scope)
-    if isinstance(value, State) or is_state_iterable(value):
+    if is_state(value) or is_state_iterable(value):
         outcome = of_value(flow_run, value)
     else:
         outcome = _of_futures(flow_run, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.futures.future import AsyncTaskFuture, TaskFuture
 from headrace.futures.lists import AsyncTaskFutures, TaskFutures
-from headrace.futures.submission import AsyncSubmission, Submission, ref
+from headrace.futures.submission import AsyncSubmission, Submission, future_in, ref
 from headrace.futures.waiting import DoneAndNotDone, as_completed, wait
 
 __all__ = (
@@ -16,6 +16,7 @@ __all__ = (
     "TaskFuture",
     "TaskFutures",
     "as_completed",
+    "future_in",
     "ref",
     "wait",
 )

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from headrace._concurrency.bodies import is_plain_code
+from headrace._concurrency.loops import is_asyncio_task
 from headrace.futures.watching import (
     await_ends,
     block_for_ends,
@@ -32,13 +33,13 @@ __all__ = (
 
 log: Final = logging.getLogger("headrace.futures")
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 _COMPLETED: Final = StateType.COMPLETED
 _PENDING: Final = StateType.PENDING
 
 
-class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
+class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     """One submitted run, and its outcome to be.
 
     ``await future`` gives the value or raises what the task raised, on any event loop.
@@ -106,7 +107,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         return TaskRun(self)
 
     @property
-    def state(self) -> State[R]:
+    def state(self) -> State[R_co]:
         """The state the run is in. Once it is final, reading it counts as seeing it."""
         if self.phase in FINAL:
             self.see()
@@ -121,7 +122,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         """Whether the run has its final state."""
         return self.phase in FINAL
 
-    def get_state(self) -> State[R]:
+    def get_state(self) -> State[R_co]:
         """The state the run is in; does not wait."""
         return self.state
 
@@ -132,11 +133,11 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
 
     def body_task(self) -> asyncio.Task[Any] | None:
         """See `Record.body_task`."""
-        return self.handle if isinstance(self.handle, asyncio.Task) else None
+        return self.handle if is_asyncio_task(self.handle) else None
 
     # -- waiting -----------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, None, R]:
+    def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
             scheduler = self.scope.scheduler
             if scheduler.is_here():
@@ -152,20 +153,21 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
                 yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
             self.seen = True
-            return cast("R", self.outcome)
-        return self.read(raise_on_failure=True)
+            value: R_co = self.outcome
+            return value
+        return cast("R_co", self.read(raise_on_failure=True))
 
     @overload
     async def aresult(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> R: ...
+    ) -> R_co: ...
     @overload
     async def aresult(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> R | BaseException: ...
+    ) -> R_co | BaseException: ...
     async def aresult(
         self, timeout: float | None = None, raise_on_failure: bool = True
-    ) -> R | BaseException:
+    ) -> R_co | BaseException:
         """The value of the run, for coroutine code and every kind of task.
 
         Args:
@@ -181,14 +183,14 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         await self._end_here(checked_timeout(timeout))
         if self.phase not in FINAL:
             raise self._too_late(timeout)
-        return self.read(raise_on_failure=raise_on_failure)
+        return cast("R_co", self.read(raise_on_failure=raise_on_failure))
 
-    async def astate(self, timeout: float | None = None) -> State[R] | None:
+    async def astate(self, timeout: float | None = None) -> State[R_co] | None:
         """The final state, for coroutine code; None if the run did not end in time."""
         await self._end_here(checked_timeout(timeout))
         return self.state if self.phase in FINAL else None
 
-    def value(self, timeout: float | None = None) -> R:
+    def value(self, timeout: float | None = None) -> R_co:
         """Block for the value; the form with the plain type for every kind of task.
 
         Raises:
@@ -197,19 +199,19 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
             Exception: As `aresult`.
         """
         self._block(checked_timeout(timeout), "value")
-        return cast("R", self._read_or_too_late(timeout, raise_on_failure=True))
+        return cast("R_co", self._read_or_too_late(timeout, raise_on_failure=True))
 
     @overload
     def result(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> R: ...
+    ) -> R_co: ...
     @overload
     def result(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> R | BaseException: ...
+    ) -> R_co | BaseException: ...
     def result(
         self, timeout: float | None = None, raise_on_failure: bool = True
-    ) -> R | BaseException:
+    ) -> R_co | BaseException:
         """The value of the run; blocks until it has ended.
 
         The future of a coroutine task gives something to await instead, in coroutine
@@ -225,9 +227,11 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
             Exception: As `aresult`.
         """
         self._block(checked_timeout(timeout), "result")
-        return self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
+        return cast(
+            "R_co", self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
+        )
 
-    def wait(self, timeout: float | None = None) -> State[R] | None:
+    def wait(self, timeout: float | None = None) -> State[R_co] | None:
         """The final state, or None if the run did not end in time; blocks as `result`."""
         self._block(checked_timeout(timeout), "wait")
         return self.state if self.phase in FINAL else None
@@ -245,7 +249,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         self.scope.scheduler.call(self.scope.scheduler.cancel, self)
         return True
 
-    def add_done_callback(self, fn: Callable[[TaskFuture[R]], object]) -> None:
+    def add_done_callback(self, fn: Callable[[TaskFuture[R_co]], object]) -> None:
         """Have ``fn(future)`` called once, on the loop thread, when the run has ended.
 
         Callbacks are called in the order they were added, each in the context it was
@@ -261,7 +265,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
             )
         context = contextvars.copy_context()
 
-        def call(run: TaskFuture[R]) -> None:
+        def call(run: TaskFuture[R_co]) -> None:
             try:
                 context.run(fn, run)
             except BaseException:
@@ -315,8 +319,11 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         return thread_id == threading.get_ident()
 
     def _remove_waiter(self, waiter: Any) -> None:
-        if self.waiters is not None and waiter in self.waiters:
-            self.waiters.remove(waiter)
+        waiters = self.waiters
+        if waiters is not None and waiter in waiters:
+            waiters.remove(waiter)
+            if not waiters:
+                self.waiters = None
 
     async def _end_here(self, timeout: float | None) -> None:
         if self.phase not in FINAL:
@@ -325,7 +332,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
     def _block(self, timeout: float | None, verb: str) -> None:
         if self.phase not in FINAL:
             what = f"{self.name}.{verb}()"
-            block_for_ends([self], timeout, what=what, instead="`await future`")
+            block_for_ends([self], timeout, what=what, instead="await future")
 
     def _read_or_too_late(
         self, timeout: float | None, *, raise_on_failure: bool
@@ -361,7 +368,7 @@ class TaskFuture(Record, Generic[R], metaclass=ABCMeta):
         return f"{type(self).__name__}({self.name!r})"
 
 
-class AsyncTaskFuture(TaskFuture[R]):
+class AsyncTaskFuture(TaskFuture[R_co]):
     """The future of a coroutine task: `result` and `wait` fit the code around.
 
     In coroutine code they give something to await. In plain code they block and give
@@ -373,11 +380,11 @@ class AsyncTaskFuture(TaskFuture[R]):
     @overload  # type: ignore[override]
     def result(
         self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> Coroutine[Any, Any, R]: ...
+    ) -> Coroutine[Any, Any, R_co]: ...
     @overload
     def result(
         self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> Coroutine[Any, Any, R | BaseException]: ...
+    ) -> Coroutine[Any, Any, R_co | BaseException]: ...
     def result(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> Any:
@@ -388,8 +395,10 @@ class AsyncTaskFuture(TaskFuture[R]):
 
     def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None
-    ) -> Coroutine[Any, Any, State[R] | None]:
+    ) -> Coroutine[Any, Any, State[R_co] | None]:
         """``await future.wait()``, or blocking in plain code; see `TaskFuture`."""
         if is_plain_code():
-            return cast("Any", super().wait(timeout))
+            return cast(
+                "Coroutine[Any, Any, State[R_co] | None]", super().wait(timeout)
+            )
         return self.astate(timeout)

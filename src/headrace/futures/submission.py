@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Final, Generic, Literal, NoReturn, TypeGuard, TypeVar, cast, overload
 from uuid import UUID
 
@@ -202,10 +202,14 @@ def future_in(value: object) -> TaskFuture[Any] | None:
     )
 
 
-def ref(future: TaskFuture[T] | Submission[T]) -> T:
+@overload
+def ref(future: TaskFuture[T] | Submission[T]) -> T: ...
+@overload
+def ref(future: Iterable[TaskFuture[T] | Submission[T]]) -> list[T]: ...
+def ref(future: Any) -> Any:
     """A future as an argument, typed as its value; at run time the future itself.
 
     Optional: ``add.submit(ref(f), 1)`` is ``add.submit(f, 1)`` that type checkers
-    accept.
+    accept. A list of futures, such as ``map()`` gives, is typed as a list of values.
     """
-    return cast("T", future)
+    return future

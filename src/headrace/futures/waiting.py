@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from time import monotonic
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
 from headrace.futures.future import TaskFuture
-from headrace.futures.submission import Submission
+from headrace.futures.submission import Submission, future_in
 from headrace.futures.watching import (
     await_ends,
     block_for_ends,
@@ -77,7 +77,7 @@ def wait(
         wanted,
         timeout,
         what="headrace.wait(...)",
-        instead="`await headrace.wait(...)`",
+        instead="await headrace.wait(...)",
     )
     return _sorted_out(wanted)
 
@@ -108,7 +108,7 @@ class as_completed(Generic[R]):
     def __iter__(self) -> Iterator[TaskFuture[R]]:
         for future in self._futures:
             if not future.done():
-                refuse_to_block(future, "for ... in as_completed()", "`async for`")
+                refuse_to_block(future, "for ... in as_completed()", "async for")
         until = None if self._timeout is None else monotonic() + self._timeout
         ended = _Ended()
         for future in self._futures:
@@ -219,20 +219,18 @@ def _too_late(left: int, total: int, timeout: float | None) -> TimeoutError:
 
 def _futures_in(values: Iterable[Any], verb: str) -> list[TaskFuture[Any]]:
     """The futures in an iterable, each once, in order."""
-    if isinstance(values, (TaskFuture, Submission)):
+    if future_in(values) is not None:
         raise TypeError(
             f"headrace.{verb}() takes an iterable of futures and got one future. "
             f"Write {verb}([future])."
         )
     futures: dict[TaskFuture[Any], None] = {}
     for value in values:
-        found: object = value
-        if type(value) is not TaskFuture and isinstance(value, Submission):
-            found = cast("Submission[Any]", value).future
-        if not isinstance(found, TaskFuture):
+        found = future_in(value)
+        if found is None:
             raise TypeError(
                 f"headrace.{verb}() got {value!r}, which is not a future. Give it what "
                 f"submit() or map() returned."
             )
-        futures[cast("TaskFuture[Any]", found)] = None
+        futures[found] = None
     return list(futures)
