@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -19,10 +20,6 @@ from headrace.exceptions import RunEnded
 from headrace.settings import Settings
 
 __all__ = ("Application", "Runtime")
-
-
-class _Router(Protocol):
-    lifespan_context: Any
 
 
 class Application(Protocol):
@@ -45,7 +42,8 @@ class Runtime:
     in the block. ``async with Runtime():`` uses the running loop. Either makes it
     current for the code in the block and what that starts; code started elsewhere
     joins with `use`. Leaving the block waits for all its runs, or, when an exception
-    leaves it, cancels them and waits. Failures that nobody was given are logged.
+    leaves it, cancels them and waits. Failures that nobody was given are logged. Once
+    left it can be entered again, as test clients do with an application.
 
     Args:
         max_threads: Most plain bodies that run at once; by default as the settings
@@ -64,24 +62,21 @@ class Runtime:
         observers: Iterable[Observer] = (),
         settings: Settings | None = None,
     ) -> None:
-        if max_threads is not None and (
-            isinstance(max_threads, bool)
-            or not isinstance(max_threads, int)
-            or max_threads < 1
-        ):
-            raise ValueError(
-                f"Runtime(max_threads={max_threads!r}): it must be a whole number of "
-                f"at least 1. Leave it out for the default of the settings."
-            )
-        self._host = Host(
-            settings=settings, observers=observers, max_threads=max_threads
+        _check_threads(max_threads)
+        self._new_host = functools.partial(
+            Host,
+            settings=settings,
+            observers=tuple(observers),
+            max_threads=max_threads,
         )
+        self._host = self._new_host()
         self._scope: Scope | None = None
         self._token: Token[Any] | None = None
 
     # -- entering and leaving ------------------------------------------------------
 
     def __enter__(self) -> Self:
+        self._renew()
         self._open()
         return self
 
@@ -100,6 +95,7 @@ class Runtime:
             self._host.close()
 
     async def __aenter__(self) -> Self:
+        self._renew()
         self._host.open_here()
         self._open()
         return self
@@ -117,12 +113,17 @@ class Runtime:
         if interrupted and error is None:
             raise asyncio.CancelledError
 
-    def _open(self) -> None:
-        if self._scope is not None:
+    def _renew(self) -> None:
+        if self._scope is None:
+            return
+        if not self._scope.has_ended:
             raise RuntimeError(
-                "this Runtime has been entered before. Each serves one `with` block: "
-                "make another, or join it from elsewhere with `with runtime.use():`."
+                "this Runtime is entered already. Join it from elsewhere with `with "
+                "runtime.use():`, or make another."
             )
+        self._host = self._new_host()
+
+    def _open(self) -> None:
         _ = self._host.settings  # read now, not at the first run
         self._scope = Scope(self._host, "runtime")
         self._token = CURRENT.set(self._scope)
@@ -130,19 +131,19 @@ class Runtime:
     def _close(self) -> Scope:
         scope, token = self._opened(), self._token
         if token is not None:
-            try:
+            # Left in another context than entered, as fixtures of test runners do:
+            # what was set there ends with that context.
+            with suppress(ValueError):
                 CURRENT.reset(token)
-            except ValueError:
-                # Left in another context than entered, as fixtures of test runners
-                # do: what was set there ends with that context.
-                pass
         return scope
 
     def _opened(self) -> Scope:
         if self._scope is None:
             raise RuntimeError(
                 "this Runtime has not been entered. Write `with runtime:`, or "
-                "`async with runtime:`, around the code that uses it."
+                "`async with runtime:`, around the code that uses it. One that is "
+                "installed in an application is entered when that starts up: in a "
+                "test, inside `with TestClient(app):`."
             )
         return self._scope
 
@@ -206,6 +207,16 @@ class Runtime:
         scope = self._scope
         open_runs = scope.open + len(scope.direct) if scope is not None else 0
         return {"open_runs": open_runs, **self._host.stats()}
+
+
+def _check_threads(given: object) -> None:
+    if given is None:
+        return
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError(
+            f"Runtime(max_threads={given!r}): it must be a whole number of at least 1. "
+            f"Leave it out for the default of the settings."
+        )
 
 
 class _UseRuntime:
