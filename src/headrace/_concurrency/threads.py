@@ -31,6 +31,7 @@ class Worker(threading.Thread):
         self.face: ThreadFace | None = None
         self.abandoned = False
         self.has_slot = False
+        self.job: object = None
 
     @property
     def headrace_busy(self) -> bool:
@@ -77,11 +78,15 @@ class Threads(Generic[J]):
             self._outstanding += 1
             self._grow()
 
-    def abandon(self, face: ThreadFace) -> bool:
-        """Stop counting on a thread that does not end; another takes its place."""
+    def abandon(self, face: ThreadFace, job: J) -> bool:
+        """Stop counting on a thread that does not end a job; another takes its place.
+
+        Returns:
+            False if the job has ended, though nobody may have heard of it yet.
+        """
         with self._lock:
             worker = next((w for w in self._live if w.face is face), None)
-            if worker is None:
+            if worker is None or worker.job is not job:
                 return False
             worker.abandoned = True
             self._live.discard(worker)
@@ -170,6 +175,7 @@ class Threads(Generic[J]):
             with self._lock:
                 turn = self._take_slot(first=False)
                 worker.has_slot = True
+                worker.job = job
             if turn is not None:
                 turn.acquire()
             self._perform(job, face)
@@ -182,6 +188,7 @@ class Threads(Generic[J]):
     def _ended(self, worker: Worker) -> bool:
         """Account for a job that ended; whether its thread is to end too."""
         with self._lock:
+            worker.job = None
             if worker.abandoned:
                 self._abandoned.discard(worker)
                 return True

@@ -11,7 +11,7 @@ import contextvars
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from threading import get_ident
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from headrace._concurrency.bodies import (
     ThreadFace,
@@ -21,7 +21,8 @@ from headrace._concurrency.bodies import (
     this_face,
 )
 from headrace._engine.bodies import block_on
-from headrace._engine.direct import await_run, call_run
+from headrace._engine.called import call_run
+from headrace._engine.direct import await_run
 from headrace._engine.flow_runs import FlowRun, await_flow, call_flow
 from headrace._engine.host import Host, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
@@ -48,6 +49,8 @@ __all__ = (
     "coroutine_of",
     "outcome_of",
 )
+
+T = TypeVar("T")
 
 Given: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any], Any]"
 
@@ -122,7 +125,7 @@ async def _scope_on_loop(holder: Any) -> AsyncGenerator[Scope]:
             raise asyncio.CancelledError
 
 
-def _guarded(act: Callable[[], Any]) -> Any:
+def _guarded(act: Callable[[], T]) -> T:
     """Do something shielded from interrupts, if this thread can get any."""
     if this_face() is None:
         return act()
@@ -151,9 +154,7 @@ def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
 
 def call_coroutine_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a coroutine task on the loop and block this plain code for its end."""
-    return _guarded(  # type: ignore[no-any-return]
-        lambda: _submit_and_block(holder.scope, holder, spec, given)
-    )
+    return _guarded(lambda: _submit_and_block(holder.scope, holder, spec, given))
 
 
 def _submit_and_block(
@@ -224,9 +225,7 @@ async def _end_of(run: TaskFuture[Any]) -> None:
 def call_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     """Run a plain flow in this thread."""
     args, kwargs, wait_for = given
-    return _guarded(  # type: ignore[no-any-return]
-        lambda: call_flow(spec, args, kwargs, holder, wait_for)
-    )
+    return _guarded(lambda: call_flow(spec, args, kwargs, holder, wait_for))
 
 
 def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
@@ -235,9 +234,12 @@ def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     scope: Scope = holder.scope
     context = contextvars.copy_context()
     coro = await_flow(spec, args, kwargs, holder, wait_for)
-    return _guarded(  # type: ignore[no-any-return]
-        lambda: block_on(scope.opened(), coro, context, f"{spec.name}()")
-    )
+
+    def act() -> FlowRun:
+        run: FlowRun = block_on(scope.opened(), coro, context, f"{spec.name}()")
+        return run
+
+    return _guarded(act)
 
 
 async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
@@ -289,7 +291,8 @@ async def _in_thread(scheduler: Any, call: Callable[[], Any], name: str) -> Any:
         if not loop.is_closed():
             loop.call_soon_threadsafe(tell)
 
-    scheduler.workers().put(ThreadCall(job))
+    thread_call = ThreadCall(job)
+    scheduler.workers().put(thread_call)
     interrupted = False
     while not over.done():
         try:
@@ -303,7 +306,7 @@ async def _in_thread(scheduler: Any, call: Callable[[], Any], name: str) -> Any:
                 loop.call_later(grace, tell)
             interrupted = True
     if not outcome and body.face is not None:
-        leave_thread_behind(scheduler, body.face, name)
+        leave_thread_behind(scheduler, body.face, thread_call, name)
     if interrupted or not outcome:
         raise asyncio.CancelledError
     value, error = outcome[0]

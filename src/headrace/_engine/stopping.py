@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.inbox import SLICE_SECONDS
+from headrace._concurrency.loops import is_asyncio_task
 from headrace._engine.outcomes import LIMIT, of_error
 from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.states import FINAL, StateType
@@ -132,22 +133,22 @@ def _give_up(scheduler: Any, run: Any) -> None:
     if run.phase in FINAL:
         return
     handle, why = run.handle, run.rare.stop
-    if isinstance(handle, asyncio.Task):
+    if is_asyncio_task(handle):
         leave_behind(scheduler, handle, run.name, why)
         # Not retried: another attempt would overlap the one that still runs.
         run.rare.is_left_behind = True
         scheduler.attempt_ended(run, of_error(run, asyncio.CancelledError()))
         return
     if isinstance(handle, ThreadFace):
-        leave_thread_behind(scheduler, handle, run.name, why)
+        leave_thread_behind(scheduler, handle, run, run.name, why)
     scheduler.attempt_ended(run, of_error(run, RunInterrupted()))
 
 
 def leave_thread_behind(
-    scheduler: Any, face: ThreadFace, name: str, why: str = CANCEL
+    scheduler: Any, face: ThreadFace, job: object, name: str, why: str = CANCEL
 ) -> None:
     """Abandon a thread whose body does not stop, and say so."""
-    if scheduler.threads.abandon(face):
+    if scheduler.threads.abandon(face, job):
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
             name,
