@@ -17,7 +17,7 @@ from headrace.context import CURRENT
 from headrace.futures import TaskFuture
 from headrace.states import State, StateType
 
-__all__ = ("ask_to_retry", "finish_awaitable", "live", "trimmed")
+__all__ = ("ask_to_retry", "finish_awaitable", "live", "plain_value", "trimmed")
 
 log: Final = logging.getLogger("headrace.engine")
 
@@ -36,10 +36,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     try:
         await _gate()
     except BaseException as error:  # noqa: BLE001 - cancelled before its first step
-        scheduler.starting -= 1
-        scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
-        if scheduler.ready and not scheduler.loop.is_closed():
-            scheduler.fill()
+        _never_started(run, scheduler, error)
         return
     scheduler.starting -= 1
     scheduler.submits_in_a_row = 0
@@ -62,7 +59,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
         if type(value) in ATOMS and run.rare is None:
             outcome: Outcome = (_COMPLETED, value)
         else:
-            value = await _plain_value(value)
+            value = await plain_value(value)
             if spec.timeout_seconds is not None:
                 stopping.note_overrun(scheduler, run)
             outcome = of_value(run, value)
@@ -74,6 +71,15 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
     # On 3.12 and later an error reaches this frame through the body's, as its f_back.
     del run, outcome
+
+
+def _never_started(
+    run: TaskFuture[Any], scheduler: Any, error: BaseException
+) -> None:
+    scheduler.starting -= 1
+    scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
+    if scheduler.ready and not scheduler.loop.is_closed():
+        scheduler.fill()
 
 
 async def finish_awaitable(
@@ -88,7 +94,8 @@ async def finish_awaitable(
     del run, outcome
 
 
-async def _plain_value(value: Any) -> Any:
+async def plain_value(value: Any) -> Any:
+    """The value of a coroutine body: generators are drained to a list (GEN-01)."""
     if inspect.isgenerator(value):
         return list(value)
     if inspect.isasyncgen(value):

@@ -1,7 +1,6 @@
-"""Runs that are awaited or called in place: no scheduler, no queue.
+"""Runs that are awaited in place: in the caller's own asyncio task, without a queue.
 
-*Awaited* (``await coroutine_task(x)``): in the caller's own asyncio task. *Called*
-(``plain_task(x)``): in the caller's own thread, by hand.
+And the steps that they share with runs called in place (`called`) and with flow runs.
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from random import random
 from time import time
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from headrace._concurrency.bodies import (
-    body_here,
-    is_plain_code,
-    pause,
-    this_face,
-    unshielded,
+from headrace._engine.bodies import in_context, under_limit
+from headrace._engine.coroutine_runs import (
+    ask_to_retry,
+    plain_value,
+    refused,
+    trimmed,
 )
-from headrace._engine.bodies import block_on, in_context, under_limit
-from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
 from headrace._engine.inputs import substitute_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import (
     Outcome,
-    drained,
     may_retry,
     of_error,
     of_value,
@@ -37,13 +33,12 @@ from headrace._engine.scheduler import Scheduler, not_ready, prepare_retry
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import end_family
 from headrace._engine.submitting import materialised, new_run
-from headrace._engine.thread_runs import is_to_be_awaited
 from headrace.context import CURRENT
-from headrace.exceptions import BlockedLoop, CancelledRun
+from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.watching import await_ends, block_for_ends
 from headrace.runs import Record
-from headrace.specs import TaskSpec, is_coroutine_callable
+from headrace.specs import TaskSpec
 from headrace.states import State, StateType
 
 __all__ = (
@@ -52,19 +47,19 @@ __all__ = (
     "await_run",
     "begin",
     "block_for_inputs",
-    "call_run",
     "end",
+    "pending",
     "sources_of",
+    "way_out",
 )
 
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
-_CRASHED: Final = StateType.CRASHED
 
 
-# -- shared with flow runs ---------------------------------------------------------
+# -- shared with called runs and flow runs -------------------------------------------
 
 
 def announce(run: Record) -> None:
@@ -126,7 +121,8 @@ def sources_of(
     return required, tolerated
 
 
-def _pending(sources: tuple[list[Source], list[Source]]) -> list[TaskFuture[Any]]:
+def pending(sources: tuple[list[Source], list[Source]]) -> list[TaskFuture[Any]]:
+    """Those that have not ended."""
     return [
         source
         for source in (*sources[0], *sources[1])
@@ -144,7 +140,7 @@ async def await_inputs(
     """
     if sources is None:
         return None
-    await await_ends(_pending(sources), None)
+    await await_ends(pending(sources), None)
     return _put(run, sources)
 
 
@@ -158,7 +154,7 @@ def block_for_inputs(
     """
     if sources is None:
         return None
-    block_for_ends(_pending(sources), None, what=what, instead=_way_out(what))
+    block_for_ends(pending(sources), None, what=what, instead=way_out(what))
     return _put(run, sources)
 
 
@@ -178,7 +174,8 @@ def _put(run: Any, sources: tuple[list[Source], list[Source]]) -> Outcome | None
     return None
 
 
-def _way_out(what: str) -> str:
+def way_out(what: str) -> str:
+    """What to write in place of a call that would block its loop."""
     return f"await {what.removesuffix('()')}.acall(...)"
 
 
@@ -250,9 +247,7 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
             value = await under_limit(run, scheduler, context, coro)
         if type(value) in ATOMS and run.rare is None:
             return _COMPLETED, value
-        if is_to_be_awaited(value):
-            value = await in_context(context, value)
-        return of_value(run, drained(value))
+        return of_value(run, await in_context(context, plain_value(value)))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -267,7 +262,8 @@ def _scheduler_here(scope: Scope) -> Scheduler:
     if scope.scheduler is not None and scope.scheduler.is_here():
         found: Scheduler = scope.scheduler
         return found
-    return scope.host.derived().open_here()
+    host: Host = scope.host
+    return host.derived().open_here()
 
 
 async def _condition_allows(run: TaskFuture[Any], outcome: Outcome) -> bool:
@@ -276,137 +272,6 @@ async def _condition_allows(run: TaskFuture[Any], outcome: Outcome) -> bool:
     try:
         answer = ask_to_retry(run, outcome)
         return bool(await answer if hasattr(answer, "__await__") else answer)
-    except Exception as error:  # noqa: BLE001 - the condition may raise anything
-        refused(run, error)
-        return False
-
-
-# -- called --------------------------------------------------------------------------
-
-
-def call_run(
-    scope: Scope,
-    spec: TaskSpec,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    wait_for: Any = None,
-) -> TaskFuture[Any]:
-    """Run a plain task in this thread; the run, ended.
-
-    Raises:
-        BlockedLoop: It may have to wait, and this thread must run its loop.
-        RunEnded: The scope of the present code has ended.
-    """
-    sources = sources_of(args, kwargs, wait_for)
-    if _holds_loop(scope):
-        _refuse_to_wait(spec, sources)
-    run = new_run(scope, spec, args, kwargs)
-    run.seen = True
-    scope.enter(run)
-    outcome: Outcome | None = None
-    try:
-        if scope.host.announcer is not None:
-            announce(run)
-        if sources is not None:
-            outcome = block_for_inputs(run, sources, f"{spec.name}()")
-        if outcome is None:
-            outcome = _attempts_here(run)
-    except BaseException as error:
-        outcome = of_error(run, error)
-        raise
-    finally:
-        end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-        scope.leave(run)
-    return run
-
-
-def _holds_loop(scope: Scope) -> bool:
-    """Whether waiting here would hold up an event loop that has work to do."""
-    if not is_plain_code():
-        return True
-    return scope.scheduler is not None and bool(scope.scheduler.is_here())
-
-
-def _refuse_to_wait(
-    spec: TaskSpec, sources: tuple[list[Source], list[Source]] | None
-) -> None:
-    """Raise BlockedLoop, naming why the run may have to wait."""
-    reason = None
-    if sources is not None and (pending := _pending(sources)):
-        reason = f"its input {pending[0].name!r} is not done"
-    elif spec.retry is not None and any(spec.retry.delays):
-        reason = f"it may wait for a retry (retry_delay_seconds={spec.retry.delays[0]})"
-    elif spec.retry is not None and is_coroutine_callable(
-        cast("Any", spec.retry.condition)
-    ):
-        reason = "its retry_condition_fn is a coroutine function"
-    if reason is not None:
-        what = f"{spec.name}()"
-        raise BlockedLoop(what, reason, _way_out(what))
-
-
-def _attempts_here(run: TaskFuture[Any]) -> Outcome:
-    while True:
-        begin(run)
-        outcome = _attempt_here(run)
-        if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
-            return outcome
-        if run.spec.retry.condition is not None and not _allows_here(run, outcome):
-            return outcome
-        now = time()
-        delay = retry_delay(run, random, now)
-        prepare_retry(run, outcome[1], now, delay)
-        announce(run)
-        if delay:
-            pause(delay)
-
-
-def _attempt_here(run: TaskFuture[Any]) -> Outcome:
-    context = contextvars.copy_context()
-    try:
-        with body_here():
-            if this_face() is None:
-                value = context.run(_body_here, run)
-            else:
-                with unshielded():
-                    value = context.run(_body_here, run)
-        if type(value) in ATOMS:
-            return _COMPLETED, value
-        if is_to_be_awaited(value):
-            value = _awaited_value(run, value, context)
-        return of_value(run, value)
-    except BaseException as error:  # noqa: BLE001 - a body may raise anything
-        return of_error(run, trimmed(error))
-
-
-def _body_here(run: TaskFuture[Any]) -> Any:
-    CURRENT.set(run)
-    return drained(run.spec.fn(*run.args, **run.kwargs))
-
-
-def _awaited_value(
-    run: TaskFuture[Any], value: Any, context: contextvars.Context
-) -> Any:
-    """The value of something to await that a plain body returned (DEF-06)."""
-    if _holds_loop(run.scope):
-        if hasattr(value, "close"):
-            value.close()
-        what = f"{run.spec.name}()"
-        raise BlockedLoop(what, "its body returned something to await", _way_out(what))
-
-    async def wait() -> Any:
-        return await value
-
-    return block_on(run.scope.opened(), wait(), context, run.name)
-
-
-def _allows_here(run: TaskFuture[Any], outcome: Outcome) -> bool:
-    context = contextvars.copy_context()
-    try:
-        answer = ask_to_retry(run, outcome)
-        if hasattr(answer, "__await__"):
-            answer = block_on(run.scope.opened(), answer, context, run.name)
-        return bool(answer)
     except Exception as error:  # noqa: BLE001 - the condition may raise anything
         refused(run, error)
         return False

@@ -1,0 +1,200 @@
+"""Runs that are called in place: in the caller's own thread, by hand.
+
+On a thread whose event loop has work to do, a run that may have to wait is refused
+before its body begins.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Mapping
+from random import random
+from time import time
+from typing import Any, Final, cast
+
+from headrace._concurrency.bodies import (
+    body_here,
+    is_plain_code,
+    pause,
+    this_face,
+    unshielded,
+)
+from headrace._engine.bodies import block_on
+from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
+from headrace._engine.direct import (
+    announce,
+    begin,
+    block_for_inputs,
+    end,
+    pending,
+    sources_of,
+    way_out,
+)
+from headrace._engine.outcomes import (
+    Outcome,
+    drained,
+    may_retry,
+    of_error,
+    of_value,
+    retry_delay,
+)
+from headrace._engine.resolve import ATOMS, Source
+from headrace._engine.scheduler import prepare_retry
+from headrace._engine.scopes import Scope
+from headrace._engine.submitting import new_run
+from headrace._engine.thread_runs import is_to_be_awaited
+from headrace.context import CURRENT
+from headrace.exceptions import BlockedLoop, CancelledRun
+from headrace.futures import TaskFuture
+from headrace.specs import TaskSpec, is_coroutine_callable
+from headrace.states import StateType
+
+__all__ = ("call_run",)
+
+_COMPLETED: Final = StateType.COMPLETED
+_FAILED: Final = StateType.FAILED
+_CANCELLED: Final = StateType.CANCELLED
+
+
+def call_run(
+    scope: Scope,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any = None,
+) -> TaskFuture[Any]:
+    """Run a plain task in this thread; the run, ended.
+
+    Raises:
+        BlockedLoop: It may have to wait, and this thread must run its loop.
+        RunEnded: The scope of the present code has ended.
+    """
+    sources = sources_of(args, kwargs, wait_for)
+    if _holds_loop(scope):
+        _refuse_to_wait(spec, sources, (*args, *kwargs.values()))
+    run = new_run(scope, spec, args, kwargs)
+    run.seen = True
+    scope.enter(run)
+    outcome: Outcome | None = None
+    try:
+        if scope.host.announcer is not None:
+            announce(run)
+        if sources is not None:
+            outcome = block_for_inputs(run, sources, f"{spec.name}()")
+        if outcome is None:
+            outcome = _attempts_here(run)
+    except BaseException as error:
+        outcome = of_error(run, error)
+        raise
+    finally:
+        end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
+        scope.leave(run)
+    return run
+
+
+def _holds_loop(scope: Scope) -> bool:
+    """Whether waiting here would hold up an event loop that has work to do."""
+    if not is_plain_code():
+        return True
+    return scope.scheduler is not None and bool(scope.scheduler.is_here())
+
+
+def _refuse_to_wait(
+    spec: TaskSpec,
+    sources: tuple[list[Source], list[Source]] | None,
+    inputs: tuple[Any, ...],
+) -> None:
+    """Raise BlockedLoop, naming why the run may have to wait."""
+    reason = None
+    if sources is not None and (late := pending(sources)):
+        awaited = sources_of(inputs, {}, None)
+        if awaited is not None and late[0] in pending(awaited):
+            reason = f"its input {late[0].name!r} is not done"
+        else:
+            reason = f"the run {late[0].name!r} in its wait_for is not done"
+    elif spec.retry is not None and any(spec.retry.delays):
+        delay = next(filter(None, spec.retry.delays))
+        reason = f"it may wait for a retry (retry_delay_seconds={delay})"
+    elif spec.retry is not None and is_coroutine_callable(
+        cast("Any", spec.retry.condition)
+    ):
+        reason = "its retry_condition_fn is a coroutine function"
+    if reason is not None:
+        what = f"{spec.name}()"
+        raise BlockedLoop(what, reason, way_out(what))
+
+
+def _attempts_here(run: TaskFuture[Any]) -> Outcome:
+    while True:
+        begin(run)
+        outcome = _attempt_here(run)
+        if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
+            return outcome
+        if run.spec.retry.condition is not None and not _allows_here(run, outcome):
+            return outcome
+        now = time()
+        delay = retry_delay(run, random, now)
+        if delay and _holds_loop(run.scope):
+            return _FAILED, _blocked_by_retry(run, delay)
+        prepare_retry(run, outcome[1], now, delay)
+        announce(run)
+        if delay:
+            pause(delay)
+
+
+def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:
+    # Only a body that returns AwaitingRetry gets so far; delays are refused before.
+    what = f"{run.spec.name}()"
+    reason = f"its body asked to be run again in {delay:g} seconds"
+    return BlockedLoop(what, reason, way_out(what))
+
+
+def _attempt_here(run: TaskFuture[Any]) -> Outcome:
+    context = contextvars.copy_context()
+    try:
+        with body_here():
+            if this_face() is None:
+                value = context.run(_body_here, run)
+            else:
+                with unshielded():
+                    value = context.run(_body_here, run)
+        if type(value) in ATOMS:
+            return _COMPLETED, value
+        if is_to_be_awaited(value):
+            value = _awaited_value(run, value, context)
+        return of_value(run, value)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        return of_error(run, trimmed(error))
+
+
+def _body_here(run: TaskFuture[Any]) -> Any:
+    CURRENT.set(run)
+    return drained(run.spec.fn(*run.args, **run.kwargs))
+
+
+def _awaited_value(
+    run: TaskFuture[Any], value: Any, context: contextvars.Context
+) -> Any:
+    """The value of something to await that a plain body returned (DEF-06)."""
+    if _holds_loop(run.scope):
+        if hasattr(value, "close"):
+            value.close()
+        what = f"{run.spec.name}()"
+        raise BlockedLoop(what, "its body returned something to await", way_out(what))
+
+    async def wait() -> Any:
+        return await value
+
+    return block_on(run.scope.opened(), wait(), context, run.name)
+
+
+def _allows_here(run: TaskFuture[Any], outcome: Outcome) -> bool:
+    context = contextvars.copy_context()
+    try:
+        answer = ask_to_retry(run, outcome)
+        if hasattr(answer, "__await__"):
+            answer = block_on(run.scope.opened(), answer, context, run.name)
+        return bool(answer)
+    except Exception as error:  # noqa: BLE001 - the condition may raise anything
+        refused(run, error)
+        return False
