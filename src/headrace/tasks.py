@@ -31,7 +31,6 @@ from headrace.futures import (
     TaskFuture,
     TaskFutures,
 )
-from headrace.futures.lists import UnreadyTaskFutures
 from headrace.parameters import Binder
 from headrace.specs import TaskSpec, coroutine_form
 from headrace.states import State
@@ -319,8 +318,7 @@ class Task(Definition, Generic[P, R]):
             raise SubmitOutsideRun(spec.name, "map")
         in_coroutine_code = not is_plain_code()
         if in_coroutine_code and submitting.has_pending(args, kwargs):
-            ready = submitting.amap_runs(holder, spec, args, kwargs, wait_for)
-            futures: TaskFutures[Any] = UnreadyTaskFutures(spec.name, ready)
+            futures = submitting.unready_map(holder, spec, args, kwargs, wait_for)
         elif this_face() is None:
             futures = submitting.map_runs(holder, spec, args, kwargs, wait_for)
         else:

@@ -39,7 +39,11 @@ class Inbox:
         self._items.append((call, item))
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:
+                self._scheduled = False  # the next one is refused as well
+                raise
 
     def _deliver(self) -> None:
         # Cleared before the first popleft: an item posted during the loop below

@@ -12,27 +12,32 @@ from headrace._engine.mapping import NO_KWARGS, spread, whole_futures, with_data
 from headrace._engine.resolve import Source, data_of
 from headrace._engine.scheduler import not_ready
 from headrace._engine.scopes import Scope
-from headrace.annotations import BaseAnnotation, allow_failure
+from headrace.annotations import allow_failure, is_mark
 from headrace.context import CURRENT
 from headrace.exceptions import SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture, TaskFutures
-from headrace.futures.lists import gathered
-from headrace.futures.watching import await_ends, block_for_ends
+from headrace.futures.lists import UnreadyTaskFutures, gathered
+from headrace.futures.watching import block_for_ends
 from headrace.specs import TaskSpec
 from headrace.states import State, StateType
 
 __all__ = (
     "adopt",
-    "amap_runs",
     "has_pending",
     "holder_for",
     "map_runs",
     "materialised",
     "new_run",
     "submit_run",
+    "unready_map",
 )
 
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
+# The kind of run of a task, by whether it is a coroutine task.
+_KINDS: Final[Mapping[bool, type[TaskFuture[Any]]]] = {
+    False: TaskFuture,
+    True: AsyncTaskFuture,
+}
 
 
 def holder_for(spec: TaskSpec, verb: str) -> Any:
@@ -49,18 +54,14 @@ def holder_for(spec: TaskSpec, verb: str) -> Any:
 
 def materialised(wait_for: Any) -> Any:
     """What to wait for, a one-shot iterable read once and up front (WAIT-01)."""
-    if wait_for is None or isinstance(wait_for, (list, tuple, TaskFuture, str, bytes)):
-        return wait_for
-    if hasattr(wait_for, "__next__"):
-        return list(wait_for)
-    return wait_for
+    return list(wait_for) if hasattr(wait_for, "__next__") else wait_for
 
 
 def new_run(
     scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> TaskFuture[Any]:
     """The record of a run, its number drawn and its context taken."""
-    kind = AsyncTaskFuture if spec.is_async else TaskFuture
+    kind = _KINDS[spec.is_async]
     number = next(scope.counter(spec.key))
     return kind(scope, spec, args, kwargs or NO_KWARGS, copy_context(), number, time())
 
@@ -71,7 +72,7 @@ def adopt(holder: Any, run: TaskFuture[Any]) -> None:
         run.rarely().parent = holder
         rare = holder.rarely()
         if rare.children is None:
-            rare.children = set()
+            rare.children = set[Any]()
         rare.children.add(run)
 
 
@@ -138,7 +139,7 @@ def map_runs(
     return _scheduled(holder, spec, args, kwargs, wait_for)
 
 
-async def amap_runs(
+def unready_map(
     holder: Any,
     spec: TaskSpec,
     args: tuple[Any, ...],
@@ -146,8 +147,12 @@ async def amap_runs(
     wait_for: Any = None,
 ) -> TaskFutures[Any]:
     """`map_runs`, for coroutine code that maps over a pending future."""
-    await await_ends(cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)), None)
-    return _scheduled(holder, spec, args, kwargs, wait_for)
+    wait_for = materialised(wait_for)
+    return UnreadyTaskFutures(
+        spec.name,
+        cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)),
+        lambda: _scheduled(holder, spec, args, kwargs, wait_for),
+    )
 
 
 def _scheduled(
@@ -162,7 +167,7 @@ def _scheduled(
     scope = holder.scope
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
-    kind = AsyncTaskFuture if spec.is_async else TaskFuture
+    kind = _KINDS[spec.is_async]
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = copy_context(), scope.counter(spec.key), time()
     runs: list[TaskFuture[Any]] = [
@@ -218,8 +223,8 @@ class _Mapped:
 
 
 def _is_tolerant(value: Any) -> bool:
-    while isinstance(value, BaseAnnotation):
+    while is_mark(value):
         if isinstance(value, allow_failure):
             return True
-        value = cast("BaseAnnotation[Any]", value).value
+        value = value.value
     return False

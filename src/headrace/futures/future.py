@@ -10,7 +10,6 @@ import asyncio
 import contextvars
 import logging
 import threading
-import warnings
 from abc import ABCMeta
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
@@ -18,11 +17,13 @@ from uuid import UUID
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace._concurrency.loops import is_asyncio_task
-from headrace.futures.watching import (
-    await_ends,
-    block_for_ends,
-    checked_timeout,
+from headrace.futures.advice import (
+    not_callable,
+    too_late,
+    unpicklable,
+    warn_of_truth,
 )
+from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType
 
@@ -182,7 +183,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         """
         await self._end_here(checked_timeout(timeout))
         if self.phase not in FINAL:
-            raise self._too_late(timeout)
+            raise too_late(self.name, timeout)
         return cast("R_co", self.read(raise_on_failure=raise_on_failure))
 
     async def astate(self, timeout: float | None = None) -> State[R_co] | None:
@@ -246,8 +247,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         """
         if self.phase in FINAL:
             return False
-        self.scope.scheduler.call(self.scope.scheduler.cancel, self)
-        return True
+        return self._post(self.scope.scheduler.cancel, self)
 
     def add_done_callback(self, fn: Callable[[TaskFuture[R_co]], object]) -> None:
         """Have ``fn(future)`` called once, on the loop thread, when the run has ended.
@@ -259,10 +259,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             TypeError: ``fn`` cannot be called.
         """
         if not callable(fn):
-            raise TypeError(
-                f"add_done_callback() got {fn!r}, which cannot be called. Give it a "
-                f"function that takes the future."
-            )
+            raise not_callable(fn)
         context = contextvars.copy_context()
 
         def call(run: TaskFuture[R_co]) -> None:
@@ -303,15 +300,22 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         scheduler = self.scope.scheduler
         if self.phase in FINAL and (not soon or scheduler.loop.is_closed()):
             callback(self)
-        elif soon or not scheduler.is_here():
-            scheduler.call(self.add_waiter, callback)
-        else:
+        elif not soon and scheduler.is_here():
             self.add_waiter(callback)
+        elif not self._post(self.add_waiter, callback):
+            callback(self)
 
     def unwatch(self, callback: Callable[[Any], object]) -> None:
         """See `headrace.futures.watching.Watched.unwatch`."""
-        if not self.scope.scheduler.loop.is_closed():
-            self.scope.scheduler.call(self._remove_waiter, callback)
+        self._post(self._remove_waiter, callback)
+
+    def _post(self, call: Callable[[Any], object], item: Any) -> bool:
+        """Have something done on the loop; False if that has closed meanwhile."""
+        try:
+            self.scope.scheduler.call(call, item)
+        except RuntimeError:
+            return False
+        return True
 
     def would_block_its_loop(self) -> bool:
         """See `headrace.futures.watching.Watched.would_block_its_loop`."""
@@ -338,31 +342,17 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self, timeout: float | None, *, raise_on_failure: bool
     ) -> Any:
         if self.phase not in FINAL:
-            raise self._too_late(timeout)
+            raise too_late(self.name, timeout)
         return self.read(raise_on_failure=raise_on_failure)
-
-    def _too_late(self, timeout: float | None) -> TimeoutError:
-        return TimeoutError(
-            f"the run {self.name!r} did not end within {timeout} seconds; it goes on. "
-            f"Wait again, or call cancel() on its future to end it."
-        )
 
     # -- as an object ------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        warnings.warn(
-            f"the future of {self.name!r} was used as a truth value, and is always "
-            f"true. Did you mean its result: `await future`, or future.result()?",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_of_truth(self.name)
         return True
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"the future of {self.name!r} cannot be pickled: it belongs to this "
-            f"process. Pass its result or its state instead."
-        )
+        raise unpicklable(self.name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator, Iterable, Iterator
+import warnings
+from collections.abc import (
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from typing import Any, Literal, NoReturn, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace.exceptions import UnreadyMap
 from headrace.futures.future import TaskFuture
-from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
+from headrace.futures.submission import SUBMITS_IN_A_ROW
+from headrace.futures.watching import (
+    Watched,
+    await_ends,
+    block_for_ends,
+    checked_timeout,
+)
 from headrace.states import State, StateType
 
 __all__ = ("AsyncTaskFutures", "TaskFutures", "UnreadyTaskFutures", "gathered")
@@ -27,8 +41,9 @@ class TaskFutures(list[TaskFuture[R]]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, TaskFutures[R]]:
-        # The map() call took its time already: let the event loop turn.
-        yield
+        if len(self) >= SUBMITS_IN_A_ROW:
+            # The map() call took its time already: let the event loop turn.
+            yield
         return self
 
     @overload
@@ -155,20 +170,46 @@ class AsyncTaskFutures(TaskFutures[R]):
 class UnreadyTaskFutures(AsyncTaskFutures[R]):
     """The list of a map over a future that has not ended: how long is not known yet.
 
-    Only awaiting it is possible, and gives the list.
+    Only awaiting it is possible, and gives the list, the same one each time.
+
+    Args:
+        task_name: For messages.
+        pending: The futures that are mapped over.
+        make: Makes the list, once they have ended.
     """
 
-    __slots__ = ("_ready", "_task_name")
+    __slots__ = ("_is_awaited", "_made", "_make", "_pending", "_task_name")
 
     def __init__(
-        self, task_name: str, ready: Coroutine[Any, Any, TaskFutures[R]]
+        self,
+        task_name: str,
+        pending: Sequence[Watched],
+        make: Callable[[], TaskFutures[R]],
     ) -> None:
         super().__init__()
         self._task_name = task_name
-        self._ready = ready
+        self._pending = pending
+        self._make = make
+        self._made: TaskFutures[R] | None = None
+        self._is_awaited = False
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._ready.__await__()
+        self._is_awaited = True
+        if self._made is None:
+            yield from await_ends(self._pending, None).__await__()
+        if self._made is None:  # nor by another task meanwhile
+            self._made = self._make()
+        return self._made
+
+    def __del__(self) -> None:
+        if not self._is_awaited:
+            warnings.warn(
+                f"{self._task_name}.map(...) over a future was never awaited, so it "
+                f"made no runs. Write `await {self._task_name}.map(...)`.",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise UnreadyMap(self._task_name)
@@ -215,6 +256,14 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
     def sort(self, *_: Any, **__: Any) -> None:
         """Not before the list has been awaited."""
         self._refuse()
+
+    def __eq__(self, other: object) -> bool:
+        self._refuse(other)
+
+    def __ne__(self, other: object) -> bool:
+        self._refuse(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     # Writing to it would be lost, and comparing or copying it would see it empty.
     append = extend = insert = remove = pop = clear = index = count = _refuse

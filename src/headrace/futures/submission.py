@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import Any, Final, Generic, Literal, NoReturn, TypeGuard, TypeVar, cast, overload
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    TypeGuard,
+    TypeVar,
+    cast,
+    overload,
+)
 from uuid import UUID
 
+from headrace.futures.advice import warn_of_truth
 from headrace.futures.future import AsyncTaskFuture, TaskFuture
 from headrace.runs import TaskRun
 from headrace.states import State
@@ -141,7 +152,8 @@ class Submission(Generic[R_co]):
         return hash(self.future)
 
     def __bool__(self) -> bool:
-        return bool(self.future)
+        warn_of_truth(self.name)
+        return True
 
     def __reduce__(self) -> NoReturn:
         self.future.__reduce__()
@@ -156,8 +168,7 @@ class AsyncSubmission(Submission[R_co]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R_co]]:
-        found: Any = Submission.__await__(self)
-        return found  # type: ignore[no-any-return]
+        return cast("Generator[Any, None, AsyncTaskFuture[R_co]]", super().__await__())
 
     @overload  # type: ignore[override]
     def result(

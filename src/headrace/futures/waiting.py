@@ -16,6 +16,7 @@ from headrace.futures.watching import (
     block_for_ends,
     checked_timeout,
     refuse_to_block,
+    tell_loop,
 )
 
 __all__ = ("DoneAndNotDone", "as_completed", "wait")
@@ -24,7 +25,7 @@ R = TypeVar("R")
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):
-    """What `wait` gives; awaiting it gives itself, so it reads alike everywhere.
+    """What `wait` gives.
 
     Attributes:
         done: The futures whose runs have ended.
@@ -155,47 +156,77 @@ class _Ended:
             fire()
 
 
+class _Arrivals:
+    """Where ended runs arrive, for the tasks of one loop that wait for the next.
+
+    The runs know it, and it knows nothing of the iteration it serves: so an iteration
+    that was left is noticed, and takes this out of the runs that go on.
+    """
+
+    __slots__ = ("_loop", "queue", "waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.queue: deque[TaskFuture[Any]] = deque()
+        self.waiters: set[asyncio.Future[None]] = set()
+
+    def __call__(self, future: TaskFuture[Any]) -> None:
+        self.queue.append(future)
+        tell_loop(self._loop, self.wake)
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
 class _InOrderOfEnding(AsyncIterator[TaskFuture[R]]):
-    """The asynchronous half of `as_completed`."""
+    """The asynchronous half of `as_completed`; several tasks may share one."""
 
     def __init__(self, futures: list[TaskFuture[R]], timeout: float | None) -> None:
-        self._loop = asyncio.get_running_loop()
         self._futures = futures
         self._timeout = timeout
+        self._left = 0  # nothing to take back, should the next line raise
+        self._loop = asyncio.get_running_loop()
         self._until = None if timeout is None else self._loop.time() + timeout
-        self._ended: deque[TaskFuture[R]] = deque()
         self._left = len(futures)
-        self._waiter: asyncio.Future[None] | None = None
+        self._arrivals = _Arrivals(self._loop)
         for future in futures:
-            future.watch(self._take)
-
-    def _take(self, future: TaskFuture[R]) -> None:
-        self._ended.append(future)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            future.watch(self._arrivals)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> TaskFuture[R]:
-        if not self._left:
-            raise StopAsyncIteration
-        while not self._ended:
-            self._waiter = self._loop.create_future()
+        arrivals = self._arrivals
+        while not arrivals.queue:
+            if not self._left:
+                raise StopAsyncIteration
+            waiter = self._loop.create_future()
+            arrivals.waiters.add(waiter)
             try:
                 async with asyncio.timeout_at(self._until):
-                    await self._waiter
+                    await waiter
             except TimeoutError:
-                if not self._ended:
-                    raise _too_late(
-                        self._left, len(self._futures), self._timeout
-                    ) from None
+                if not arrivals.queue:
+                    self._forget()
+                    total = len(self._futures)
+                    raise _too_late(self._left, total, self._timeout) from None
+            finally:
+                arrivals.waiters.discard(waiter)
         self._left -= 1
-        return _seen(self._ended.popleft())
+        if not self._left:
+            arrivals.wake()  # for nobody else will one come
+        return _seen(arrivals.queue.popleft())
+
+    def _forget(self) -> None:
+        for future in self._futures:
+            if not future.done():
+                future.unwatch(self._arrivals)
+
+    def __del__(self) -> None:
+        if self._left:
+            self._forget()
 
 
 def _seen(future: TaskFuture[R]) -> TaskFuture[R]:

@@ -18,6 +18,7 @@ __all__ = (
     "checked_timeout",
     "ends_of",
     "refuse_to_block",
+    "tell_loop",
 )
 
 
@@ -169,11 +170,10 @@ async def await_ends(
         if not waiter.done():
             waiter.set_result(None)
 
-    # Also from this very loop: a callback must not find the loop closed.
     ends = ends_of(
         open_runs,
         missing,
-        lambda: loop.is_closed() or loop.call_soon_threadsafe(settle),
+        lambda: tell_loop(loop, settle),
         stop_at_failure=stop_at_failure,
     )
     try:
@@ -183,6 +183,17 @@ async def await_ends(
         return
     finally:
         _forget(open_runs, [ends])
+
+
+def tell_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Have something called on a loop, unless it has closed. From any thread.
+
+    Who waited there is gone then; a run that ends must not fail for that.
+    """
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        return
 
 
 def _any_failed(runs: Iterable[Watched]) -> bool:
