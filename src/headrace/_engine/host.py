@@ -78,6 +78,10 @@ class Host:
         """A fresh 128-bit identifier: ten random bytes and a count."""
         return self._prefix | next(self._keys)
 
+    def is_forked(self) -> bool:
+        """Whether this is a child of the process that made this."""
+        return os.getpid() != self.pid
+
     def refuse_fork(self) -> None:
         """Raise ForkedRuntime in a child of the process that made this."""
         if os.getpid() != self.pid:
@@ -104,7 +108,7 @@ class Host:
     def close(self) -> None:
         """End the threads and the helper loop. Every scope has ended."""
         scheduler = self.scheduler
-        if scheduler is None:
+        if scheduler is None or self.is_forked():
             return
         if scheduler.threads is not None:
             scheduler.threads.close()
@@ -155,7 +159,7 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
 
         def tell(idle: asyncio.Future[None] = idle) -> None:
             # Runs that were called in place in other threads end there.
-            loop.call_soon_threadsafe(lambda: idle.done() or idle.set_result(None))
+            loop.call_soon_threadsafe(_settle, idle)
 
         scope.on_idle = tell
         scope.check_idle()
@@ -169,6 +173,11 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
     return interrupted
 
 
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
     """`finish_scope` in plain code: blocks this thread.
 
@@ -177,6 +186,9 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
             this returns, by raising it, when they have ended.
         RunInterrupted: A body of this thread was told to stop; as above.
     """
+    if scope.host.is_forked():
+        scope.has_ended = True  # its runs go on in the parent, and nothing of it here
+        return
     if cancel:
         stopping.tell_to_cancel(scope)
     interrupted: BaseException | None = None
@@ -208,6 +220,8 @@ def _on_idle(scope: Scope, fire: Any) -> None:
             fire()
         else:
             scope.on_idle = lambda: scheduler.call(close, None)
+            # A run that was called in another thread may have ended just before.
+            scope.check_idle()
 
     scheduler = scope.scheduler or scope.opened()
     scheduler.call(close, None)
