@@ -114,13 +114,13 @@ class Runtime:
             raise asyncio.CancelledError
 
     def _renew(self) -> None:
-        if self._scope is None:
-            return
-        if not self._scope.has_ended:
+        if self._scope is not None and not self._scope.has_ended:
+            self._host.refuse_fork()
             raise RuntimeError(
                 "this Runtime is entered already. Join it from elsewhere with `with "
                 "runtime.use():`, or make another."
             )
+        # Not the one made with this object: that may have been in a parent process.
         self._host = self._new_host()
 
     def _open(self) -> None:
@@ -158,8 +158,10 @@ class Runtime:
         Raises:
             RunEnded: Its block has been left.
             RuntimeError: Its block has not been entered.
+            ForkedRuntime: It was entered in the parent of this process.
         """
         scope = self._opened()
+        self._host.refuse_fork()
         if scope.has_ended:
             raise RunEnded(scope.kind, "")
         token = CURRENT.set(scope)

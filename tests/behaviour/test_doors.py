@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -20,15 +21,18 @@ from headrace.exceptions import (
 from headrace.states import AwaitingRetry
 
 
-@task
-def double(number: int) -> int:
+def plain_double(number: int) -> int:
     return 2 * number
 
 
-@task
-async def adouble(number: int) -> int:
+async def coroutine_double(number: int) -> int:
     await asyncio.sleep(0)
     return 2 * number
+
+
+# Not typed here, as wrong calls are made as well; see tests/typing for types.
+double: Any = task(name="double")(plain_double)
+adouble: Any = task(name="adouble")(coroutine_double)
 
 
 @task
@@ -265,7 +269,7 @@ async def test_awaited_tasks_in_gather_run_together() -> None:
 
     @flow
     async def both() -> list[int]:
-        return await asyncio.gather(wait_an_hour(1), wait_an_hour(2))
+        return [*await asyncio.gather(wait_an_hour(1), wait_an_hour(2))]
 
     started = anyio.current_time()
 
@@ -506,18 +510,14 @@ async def test_retries_without_a_delay_need_no_waiting() -> None:
 
 
 async def test_a_body_that_asks_to_run_again_later_cannot_hold_the_loop() -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
     @task(retries=1)
-    def later() -> Any:
-        return AwaitingRetry(message="later") if not RAN else "done"
+    def again_tomorrow() -> Any:
+        return AwaitingRetry(scheduled_time=tomorrow)
 
     @flow
-    async def calls() -> Any:
-        from datetime import UTC, datetime, timedelta
-
-        @task(retries=1)
-        def again_tomorrow() -> Any:
-            return AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(days=1))
-
+    async def calls() -> str:
         with pytest.raises(BlockedLoop, match="acall"):
             again_tomorrow()
         return "refused"
@@ -836,6 +836,6 @@ def test_a_failure_given_as_a_state_counts_as_seen() -> None:
     def around() -> None:
         fail(return_state=True)
         fail.submit(return_state=True)
-        afail(return_state=True)
+        _ = afail(return_state=True)
 
     assert around(return_state=True).is_completed()

@@ -173,7 +173,9 @@ class Scope:
 
         Raises:
             RunEnded: The scope has ended.
+            ForkedRuntime: It was made in the parent of this process.
         """
+        self.host.refuse_fork()
         if self.has_ended:
             raise RunEnded(self.kind, self.name)
         self.direct.add(run)

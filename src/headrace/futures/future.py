@@ -322,6 +322,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         thread_id: int = self.scope.scheduler.thread_id
         return thread_id == threading.get_ident()
 
+    def refuse_fork(self) -> None:
+        """See `headrace.futures.watching.Watched.refuse_fork`."""
+        self.scope.host.refuse_fork()
+
     def _remove_waiter(self, waiter: Any) -> None:
         waiters = self.waiters
         if waiters is not None and waiter in waiters:

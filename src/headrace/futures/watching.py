@@ -51,6 +51,10 @@ class Watched(Protocol):
         """Whether blocking this thread would keep the run from going on."""
         ...
 
+    def refuse_fork(self) -> None:
+        """Raise ForkedRuntime where the run belongs to the parent process."""
+        ...
+
 
 W = TypeVar("W", bound=Watched)
 
@@ -127,6 +131,7 @@ def block_for_ends(
 
     Raises:
         BlockedLoop: One of them needs the loop of this very thread.
+        ForkedRuntime: They belong to the parent of this process.
     """
     open_runs = [run for run in runs if not run.done()]
     missing = len(open_runs) if enough is None else enough - len(runs) + len(open_runs)
@@ -134,6 +139,7 @@ def block_for_ends(
         return
     if stop_at_failure and _any_failed(runs):
         return
+    open_runs[0].refuse_fork()
     for run in open_runs:
         refuse_to_block(run, what, instead)
     ends: list[_Ends] = []
