@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from itertools import pairwise
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from headrace.exceptions import UpstreamTaskError
 from headrace.states import FINAL, State, StateDetails, StateType, format_exception
+from headrace.states.outcomes import safe_text
 
 __all__ = ("Rare", "Record", "Scoped", "TaskRun")
 
 _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
 _RUNNING: Final = StateType.RUNNING
+_COMPLETED: Final = StateType.COMPLETED
 _CANCELLED: Final = StateType.CANCELLED
 _TITLES: Final = {kind: kind.value.title() for kind in StateType}
+
+# What lies at least between two states of a run, whatever the clock says. A little over
+# the microsecond that datetimes tell apart, as a float near now is up to 0.24 us off.
+_TICK: Final = 1.5e-6
 
 # Held only to make states that somebody asked for, never on the way of a run.
 # Re-entered when making a state draws the id of the flow run.
@@ -48,8 +55,8 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "is_left_behind", "message", "name", "parent", "ran_seconds", "scheduled",
-        "started_first", "stop", "timer", "tolerated",
+        "children", "is_left_behind", "message", "name", "parent", "scheduled", "stop",
+        "timer", "tolerated",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,9 +68,7 @@ class Rare:
         self.tolerated: list[Any] | None = None  # upstreams that may have failed
         self.parent: Any = None
         self.children: set[Any] | None = None
-        self.started_first: float | None = None
-        self.scheduled: float | None = None
-        self.ran_seconds = 0.0
+        self.scheduled: State[Any] | None = None  # what asked for another attempt
 
 
 class Record:
@@ -101,7 +106,7 @@ class Record:
             with _LOOKING:
                 if self.ident is None:
                     self.ident = self.scope.new_key()
-        return self.ident
+        return cast("int", self.ident)
 
     def view(self) -> Any:
         """What observers and hooks are given for this run."""
@@ -109,9 +114,14 @@ class Record:
 
     def rarely(self) -> Rare:
         """The part of the record that few runs need, made now if need be."""
-        if self.rare is None:
-            self.rare = Rare()
-        return self.rare
+        rare = self.rare
+        if rare is None:
+            # Two threads may be here at once, and one of two would be lost.
+            with _LOOKING:
+                rare = self.rare
+                if rare is None:
+                    rare = self.rare = Rare()
+        return rare
 
     # -- states ------------------------------------------------------------------
 
@@ -138,13 +148,13 @@ class Record:
             log = self._caught_up()
             return (log[-2] if len(log) > 1 else None), log[-1]
 
-    def wait_for_retry(self, message: str, data: object, due: float) -> None:
+    def wait_for_retry(self, message: str | None, data: object, due: float) -> None:
         """Enter AwaitingRetry: the one state that is written down at once."""
         self.run_key()
         details = StateDetails(scheduled_time=datetime.fromtimestamp(due, UTC))
         with _LOOKING:
             log = self._caught_up()
-            at = max(self.ended, log[-1].at + 1e-6)
+            at = max(self.ended, log[-1].at + _TICK)
             log.append(
                 self._made(_SCHEDULED, "AwaitingRetry", at, data, message, details)
             )
@@ -162,12 +172,12 @@ class Record:
         if last.type is _PENDING or last.type is _SCHEDULED:
             attempts = sum(state.type is _RUNNING for state in log)
             if attempts < self.attempts:
-                at = max(self.started, last.at + 1e-6)
+                at = max(self.started, last.at + _TICK)
                 name = "Retrying" if attempts else "Running"
                 last = self._made(_RUNNING, name, at)
                 log.append(last)
         if phase in FINAL and last.type not in FINAL:
-            log.append(self._final(phase, max(self.ended, last.at + 1e-6)))
+            log.append(self._final(phase, max(self.ended, last.at + _TICK)))
         return log
 
     def _final(self, phase: StateType, at: float) -> State[Any]:
@@ -175,7 +185,11 @@ class Record:
         name = message = None
         if rare is not None:
             name, message = rare.name, rare.message
-        if message is None and isinstance(outcome, BaseException):
+        if (
+            message is None
+            and phase is not _COMPLETED
+            and isinstance(outcome, BaseException)
+        ):
             message = self.describe(outcome)
         if name is None:
             held_back = phase is _CANCELLED and isinstance(outcome, UpstreamTaskError)
@@ -200,7 +214,7 @@ class Record:
         """The message of the state that an error ends in."""
         if self.phase is StateType.FAILED:
             return self.failure_text(error)
-        return str(error) or type(error).__name__
+        return safe_text(error) or type(error).__name__
 
     def failure_text(self, error: BaseException) -> str:
         """The message of an attempt that an error failed."""
@@ -222,24 +236,19 @@ class Record:
     @property
     def start_time(self) -> float | None:
         """When its first attempt began."""
-        if self.rare is not None and self.rare.started_first is not None:
-            return self.rare.started_first
-        return self.started if self.attempts else None
+        return next((s.at for s in self.history if s.type is _RUNNING), None)
 
     @property
     def end_time(self) -> float | None:
         """When it got its final state."""
-        return self.ended if self.phase in FINAL else None
+        state = self.last_state
+        return state.at if state.type in FINAL else None
 
     @property
     def total_run_seconds(self) -> float:
         """Seconds spent in Running, over all attempts."""
-        before = self.rare.ran_seconds if self.rare is not None else 0.0
-        if not self.attempts or self.phase is _SCHEDULED:
-            return before
-        if self.phase in FINAL and self.ended >= self.started:
-            return before + self.ended - self.started
-        return before
+        steps = pairwise(self.history)
+        return sum(after.at - at.at for at, after in steps if at.type is _RUNNING)
 
 
 class TaskRun:

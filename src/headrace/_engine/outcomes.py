@@ -13,13 +13,21 @@ from typing import Any, Final, TypeAlias, cast
 
 from headrace.exceptions import CancelledRun, HeadraceError, RunInterrupted
 from headrace.runs import Record
-from headrace.states import FINAL, State, StateType, aggregate, is_state_iterable
+from headrace.states import (
+    FINAL,
+    State,
+    StateType,
+    aggregate,
+    format_exception,
+    is_state_iterable,
+)
 
 __all__ = (
     "LIMIT",
     "Outcome",
     "drained",
     "may_retry",
+    "must_ask",
     "of_error",
     "of_value",
     "retry_delay",
@@ -81,7 +89,7 @@ def of_value(run: Record, value: object) -> Outcome:
     if kind is State:
         state = cast("State[Any]", value)
         if state.run_key is not None:
-            state = aggregate([state])
+            state = aggregate(state)
     elif is_state_iterable(value):
         state = aggregate(value)
     else:
@@ -92,8 +100,7 @@ def of_value(run: Record, value: object) -> Outcome:
 def _adopted(run: Record, state: State[Any]) -> Outcome:
     if state.type is _S.SCHEDULED:
         # "Again at that time": an attempt is used up; see `may_retry`.
-        due = state.state_details.scheduled_time
-        run.rarely().scheduled = state.at if due is None else due.timestamp()
+        run.rarely().scheduled = state
         return _S.FAILED, HeadraceError(
             f"the run {run.name!r} asked to be run again later and has no attempt left. "
             f"Give its task more retries."
@@ -121,12 +128,20 @@ def may_retry(run: Any, phase: StateType) -> bool:
     )
 
 
+def must_ask(run: Any, phase: StateType) -> bool:
+    """Whether the user's condition decides if there is another attempt."""
+    if not may_retry(run, phase) or run.spec.retry.condition is None:
+        return False
+    # A body that asked to be run again has answered already.
+    return run.rare is None or run.rare.scheduled is None
+
+
 def retry_delay(run: Any, uniform: Callable[[], float], now: float) -> float:
     """Seconds to wait before the next attempt."""
     rare = run.rare
     if rare is not None and rare.scheduled is not None:
-        due, rare.scheduled = rare.scheduled, None
-        return float(max(due - now, 0.0))
+        due = rare.scheduled.state_details.scheduled_time
+        return float(max(due.timestamp() - now, 0.0)) if due is not None else 0.0
     policy = run.spec.retry
     return float(policy.jittered(policy.delay_before_retry(run.attempts), uniform))
 
@@ -136,4 +151,4 @@ def _crash_text(error: BaseException) -> str:
         return "aborted by an interrupt signal"
     if isinstance(error, SystemExit):
         return "aborted by a Python system exit call"
-    return f"interrupted by an unexpected exception: {type(error).__name__}: {error}"
+    return f"interrupted by an unexpected exception: {format_exception(error)}"

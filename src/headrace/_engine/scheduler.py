@@ -350,14 +350,13 @@ def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
     """Write down that an attempt failed and when the next one is due."""
     rare = run.rarely()
     run.ended = now
-    if rare.started_first is None:
-        rare.started_first = run.started
-    rare.ran_seconds += max(now - run.started, 0.0)
-    error = data if isinstance(data, BaseException) else None
-    message = rare.message or (
-        run.failure_text(error) if error is not None else "The task asked to run again."
-    )
-    rare.name = rare.message = rare.stop = None
+    message = rare.message
+    if rare.scheduled is not None:
+        data = rare.scheduled.data
+        message = rare.scheduled.message or "The task asked to be run again."
+    elif message is None and isinstance(data, BaseException):
+        message = run.failure_text(data)
+    rare.name = rare.message = rare.stop = rare.scheduled = None
     run.wait_for_retry(message, data, now + delay)
 
 
