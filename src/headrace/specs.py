@@ -74,18 +74,19 @@ def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
     Looks through ``functools.partial``, ``__wrapped__`` and ``__call__``.
     """
     seen: set[int] = set()
-    while id(fn) not in seen:
-        seen.add(id(fn))
-        if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+    inner: Any = fn
+    while id(inner) not in seen:
+        seen.add(id(inner))
+        if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
             return True
-        if isinstance(fn, functools.partial):
-            fn = fn.func
-        elif inspect.ismethod(fn):
-            fn = fn.__func__
-        elif hasattr(fn, "__wrapped__"):
-            fn = fn.__wrapped__
-        elif not inspect.isclass(fn) and not inspect.isroutine(fn):
-            fn = type(fn).__call__
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif inspect.ismethod(inner):
+            inner = inner.__func__
+        elif hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        elif not inspect.isclass(inner) and not inspect.isroutine(inner):
+            inner = type(inner).__call__
         else:
             return False
     return False

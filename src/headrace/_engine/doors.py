@@ -149,7 +149,7 @@ def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
         with _scope_here(None) as scope:
             return call_run(scope, spec, args, kwargs, wait_for)
 
-    return _guarded(act)  # type: ignore[no-any-return]
+    return _guarded(act)
 
 
 def call_coroutine_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -233,10 +233,11 @@ def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     args, kwargs, wait_for = given
     scope: Scope = holder.scope
     context = contextvars.copy_context()
-    coro = await_flow(spec, args, kwargs, holder, wait_for)
 
     def act() -> FlowRun:
-        run: FlowRun = block_on(scope.opened(), coro, context, f"{spec.name}()")
+        scheduler = scope.opened()
+        coro = await_flow(spec, args, kwargs, holder, wait_for)
+        run: FlowRun = block_on(scheduler, coro, context, f"{spec.name}()")
         return run
 
     return _guarded(act)
@@ -249,70 +250,81 @@ async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
         return await await_flow(spec, args, kwargs, holder, wait_for)
     async with _scope_on_loop(holder) as scope:
         owner = holder if holder is not None else scope
-        call = lambda: call_flow(spec, args, kwargs, owner, wait_for)  # noqa: E731
-        return await _in_thread(scope.opened(), call, spec.name)  # type: ignore[no-any-return]
+        body = _Body(lambda: call_flow(spec, args, kwargs, owner, wait_for), spec.name)
+        return await _in_thread(scope.opened(), body)
 
 
-class _Body:
-    """What a call in a worker thread is to whoever has to stop it."""
+class _Body(Generic[T]):
+    """A call in a worker thread, for the coroutine that waits for it.
 
-    __slots__ = ("face", "is_stopped", "name")
+    Attributes:
+        over: Done when the call has ended, or is waited for no longer.
+        outcome: What it returned and what it raised; None as long as it goes on.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = (
+        "_call", "_context", "_is_stopped", "_loop", "face", "name", "outcome", "over",
+    )  # fmt: skip
+
+    def __init__(self, call: Callable[[], T], name: str) -> None:
         self.name = name
         self.face: ThreadFace | None = None
-        self.is_stopped = False
+        self.outcome: tuple[T | None, BaseException | None] | None = None
+        self._call = call
+        self._context = contextvars.copy_context()
+        self._is_stopped = False
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = self._loop.create_future()
 
-
-async def _in_thread(scheduler: Any, call: Callable[[], Any], name: str) -> Any:
-    """Call in a worker thread of a scheduler; a cancellation is passed on to it."""
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
-    outcome: list[tuple[Any, BaseException | None]] = []
-    context = contextvars.copy_context()
-    body = _Body(name)
-
-    def tell() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    def job(face: ThreadFace) -> None:
-        face.enter(body)
+    def perform(self, face: ThreadFace) -> None:
+        """Make the call, in the thread. Raises nothing."""
+        face.enter(self)
         try:
-            body.face = face
-            if body.is_stopped:
-                outcome.append((None, asyncio.CancelledError()))
+            self.face = face
+            if self._is_stopped:
+                self.outcome = (None, asyncio.CancelledError())
             else:
                 with shielded():
-                    outcome.append((context.run(call), None))
+                    self.outcome = (self._context.run(self._call), None)
         except BaseException as error:  # noqa: BLE001 - a body may raise anything
-            outcome.append((None, error))
-        face.leave(body)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell)
+            self.outcome = (None, error)
+        face.leave(self)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
 
-    thread_call = ThreadCall(job)
+    def stop(self, grace: float) -> None:
+        """Tell the call to stop, and wait no longer than the grace. On the loop."""
+        self._is_stopped = True
+        if self.face is not None:
+            self.face.stop(self, "was cancelled", interrupt=True)
+        self._loop.call_later(grace, self._tell)
+
+    def _tell(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def _in_thread(scheduler: Any, body: _Body[T]) -> T:
+    """Call in a worker thread of a scheduler; a cancellation is passed on to it."""
+    thread_call = ThreadCall(body.perform)
     scheduler.workers().put(thread_call)
     interrupted = False
-    while not over.done():
+    while not body.over.done():
         try:
-            await asyncio.shield(over)
+            await asyncio.shield(body.over)
         except asyncio.CancelledError:
             if not interrupted:
-                body.is_stopped = True
-                if body.face is not None:
-                    body.face.stop(body, "was cancelled", interrupt=True)
-                grace = scheduler.host.settings.cancel_grace_seconds
-                loop.call_later(grace, tell)
+                body.stop(scheduler.host.settings.cancel_grace_seconds)
             interrupted = True
-    if not outcome and body.face is not None:
-        leave_thread_behind(scheduler, body.face, thread_call, name)
-    if interrupted or not outcome:
+    outcome = body.outcome
+    if outcome is None and body.face is not None:
+        leave_thread_behind(scheduler, body.face, thread_call, body.name)
+    if interrupted or outcome is None:
         raise asyncio.CancelledError
-    value, error = outcome[0]
+    value, error = outcome
     if error is not None:
         raise error
-    return value
+    return cast("T", value)
 
 
 def coroutine_of(

@@ -33,11 +33,6 @@ __all__ = (
 )
 
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
-# The kind of run of a task, by whether it is a coroutine task.
-_KINDS: Final[Mapping[bool, type[TaskFuture[Any]]]] = {
-    False: TaskFuture,
-    True: AsyncTaskFuture,
-}
 
 
 def holder_for(spec: TaskSpec, verb: str) -> Any:
@@ -61,9 +56,11 @@ def new_run(
     scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> TaskFuture[Any]:
     """The record of a run, its number drawn and its context taken."""
-    kind = _KINDS[spec.is_async]
-    number = next(scope.counter(spec.key))
-    return kind(scope, spec, args, kwargs or NO_KWARGS, copy_context(), number, time())
+    number, context = next(scope.counter(spec.key)), copy_context()
+    named = kwargs or NO_KWARGS
+    if spec.is_async:
+        return AsyncTaskFuture(scope, spec, args, named, context, number, time())
+    return TaskFuture(scope, spec, args, named, context, number, time())
 
 
 def adopt(holder: Any, run: TaskFuture[Any]) -> None:
@@ -167,7 +164,7 @@ def _scheduled(
     scope = holder.scope
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
-    kind = _KINDS[spec.is_async]
+    kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = copy_context(), scope.counter(spec.key), time()
     runs: list[TaskFuture[Any]] = [
