@@ -13,7 +13,7 @@ def check_cancelled() -> None:
     """Raise if the run of the present code has been told to stop; else do nothing.
 
     For plain bodies that work long without calling headrace: code that loops, or is
-    declared with ``interrupt=False``. Any thread, at any time, 0.1 microseconds.
+    declared with ``interrupt=False``. Any thread, at any time; half a microsecond.
 
     Raises:
         RunInterrupted: In plain code: the run timed out or was cancelled.

@@ -1,0 +1,85 @@
+"""The pages name what there is, all of it, and stay short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import headrace
+from headrace import exceptions
+from headrace.definitions import FlowOptions, TaskOptions
+from headrace.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src/headrace"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+ALL = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *DOCS]
+
+
+def text_of(*pages: Path) -> str:
+    return "\n".join(page.read_text("utf-8") for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("page", "most"),
+    [("README.md", 150), ("ARCHITECTURE.md", 200), ("CONTRIBUTING.md", 200)],
+)
+def test_a_page_to_begin_with_stays_short(page: str, most: int) -> None:
+    assert len((ROOT / page).read_text("utf-8").splitlines()) <= most
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page))
+
+    assert [to for to in targets if not (page.parent / to).exists()] == []
+
+
+def test_every_public_name_is_in_the_docs() -> None:
+    text = text_of(*DOCS)
+
+    assert [name for name in headrace.__all__ if name not in text] == []
+
+
+def test_every_exception_has_its_advice() -> None:
+    headings = re.findall(
+        r"^### `(\w+)`", text_of(ROOT / "docs/errors.md"), re.MULTILINE
+    )
+
+    assert sorted(headings) == sorted(exceptions.__all__)
+
+
+@pytest.mark.parametrize(
+    ("page", "options"), [("tasks.md", TaskOptions), ("flows.md", FlowOptions)]
+)
+def test_every_option_is_in_the_docs(page: str, options: type) -> None:
+    text = text_of(ROOT / "docs" / page)
+
+    assert [name for name in options.__annotations__ if f"`{name}" not in text] == []
+
+
+def test_every_setting_is_in_the_docs() -> None:
+    text = text_of(ROOT / "docs/runtime.md")
+    variables = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+
+    assert [name for name in variables if name not in text] == []
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = text_of(ROOT / "ARCHITECTURE.md")
+    folders = (PACKAGE, PACKAGE / "_engine")
+
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
+
+    assert named
+    missing = {n for n in named if not any((f / n).exists() for f in folders)}
+    assert missing == set()
+
+
+def test_the_architecture_knows_every_file_of_the_engine() -> None:
+    text = text_of(ROOT / "ARCHITECTURE.md")
+    files = (PACKAGE / "_engine").glob("[!_]*.py")
+
+    assert [file.name for file in files if f"`{file.name}`" not in text] == []
