@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Self, TypedDict, TypeVar, cast, overload
 
@@ -296,6 +297,9 @@ class Definition:
         given = {**self._given, **changes}
         self.spec = self._make_spec(fn, given, self.spec.key)
         self._fn, self._given = fn, given
+        vars(self).pop("_method_binder", None)
+        if self._is_bound:
+            self.spec = self._spec_bound_to(vars(self)["__self__"])
 
     def with_options(self, **changes: Any) -> Self:
         """A copy with other options; those not named stay as they are.
@@ -312,10 +316,53 @@ class Definition:
                     f"are: {', '.join(sorted(known))}."
                 )
         changes = {k: v for k, v in changes.items() if v is not NOT_SET}
-        return type(self)(self._fn, **{**self._given, **changes})
+        copy = type(self)(self._fn, **{**self._given, **changes})
+        if self._is_bound:
+            bound: Self = copy.bound_to(type(self), vars(self)["__self__"])
+            return bound
+        return copy
 
     def _known_options(self) -> frozenset[str]:
         raise NotImplementedError
+
+    # -- as a method ---------------------------------------------------------------
+
+    def bound_to(self, kind: type[Any], instance: object) -> Any:
+        """A copy whose function is a method of an instance or class."""
+        bound = object.__new__(kind)
+        spec = self._spec_bound_to(instance)
+        bound.__dict__.update(vars(self), __self__=instance, spec=spec)
+        return bound
+
+    def _looked_up(
+        self, kind: type[Any], instance: object | None, owner: type | None
+    ) -> Any:
+        """What a look-up on an instance or class gives: itself, or a bound copy."""
+        if self._is_bound:
+            return self
+        if isinstance(self._fn, classmethod):
+            return self.bound_to(kind, owner if owner is not None else type(instance))
+        if instance is None or not inspect.isfunction(self._fn):
+            return self
+        return self.bound_to(kind, instance)
+
+    @property
+    def _is_bound(self) -> bool:
+        return "__self__" in vars(self)
+
+    def _spec_bound_to(self, instance: object) -> Any:
+        spec = self.spec
+        method = types.MethodType(spec.fn, instance)
+        return spec.with_method(
+            fn=method,
+            call=coroutine_form(method) if spec.is_async else method,
+            binder=self._method_binder,
+        )
+
+    @functools.cached_property
+    def _method_binder(self) -> Binder:
+        # Of any instance: what is left of the signature is the same for all.
+        return Binder(types.MethodType(self.spec.fn, object()), self.spec.name)
 
     def __copy__(self) -> Self:
         return self.with_options()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import (
     Any,
+    Concatenate,
     Generic,
     Literal,
     ParamSpec,
+    Self,
     TypeVar,
     Unpack,
     cast,
@@ -22,9 +24,10 @@ from headrace.definitions import Definition, FlowOptions, Option, flow_spec
 from headrace.specs import FlowSpec
 from headrace.states import State
 
-__all__ = ("Flow", "flow")
+__all__ = ("BoundFlow", "Flow", "flow")
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 
@@ -189,7 +192,31 @@ class Flow(Definition, Generic[P, R]):
             )
         return holder, (args, kwargs, materialised(wait_for))
 
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: Flow[Concatenate[Any, Q], T], instance: object, owner: type | None = None
+    ) -> BoundFlow[Q, T]: ...
+    def __get__(self, instance: object | None, owner: type | None = None) -> Any:
+        """As a function would: looked up on an instance, the flow is bound to it."""
+        return self._looked_up(BoundFlow, instance, owner)
 
+
+class BoundFlow(Flow[P, R]):
+    """A flow that needs no instance any more; see `headrace.tasks.BoundTask`."""
+
+    __self__: object
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> Any:
+        """See `Flow.__get__`."""
+        return self._looked_up(BoundFlow, instance, owner)
+
+
+@overload
+def flow(fn: staticmethod[P, R], /) -> BoundFlow[P, R]: ...
+@overload
+def flow(fn: classmethod[Any, P, R], /) -> BoundFlow[P, R]: ...
 @overload
 def flow(fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
 @overload
@@ -205,5 +232,10 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         TypeError, ValueError: As `headrace.tasks.Task`.
     """
     if fn is None:
-        return lambda function: Flow(function, **options)
-    return Flow(fn, **options)
+        return lambda function: _made(function, options)
+    return _made(fn, options)
+
+
+def _made(fn: Any, options: dict[str, Any]) -> Flow[Any, Any]:
+    kind = BoundFlow if isinstance(fn, (staticmethod, classmethod)) else Flow
+    return kind(fn, **options)

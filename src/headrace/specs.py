@@ -67,6 +67,12 @@ class FlowSpec:
     version: str | None = None
     timeout_seconds: float | None = None
 
+    def with_method(
+        self, *, fn: Callable[..., Any], call: Callable[..., Any], binder: Binder
+    ) -> FlowSpec:
+        """See `TaskSpec.with_method`."""
+        return replace(self, fn=fn, call=call, binder=binder)
+
 
 def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
     """Whether calling it makes something to await or to iterate on the loop.

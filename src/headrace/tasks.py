@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import types
 from collections.abc import Callable, Coroutine, Iterable
 from typing import (
     Any,
@@ -31,8 +28,7 @@ from headrace.futures import (
     TaskFuture,
     TaskFutures,
 )
-from headrace.parameters import Binder
-from headrace.specs import TaskSpec, coroutine_form
+from headrace.specs import TaskSpec
 from headrace.states import State
 
 __all__ = ("BoundTask", "Task", "task")
@@ -350,29 +346,7 @@ class Task(Definition, Generic[P, R]):
     ) -> BoundTask[Q, T]: ...
     def __get__(self, instance: object | None, owner: type | None = None) -> Any:
         """As a function would: looked up on an instance, the task is bound to it."""
-        if isinstance(self._fn, classmethod):
-            return self._bound_to(owner if owner is not None else type(instance))
-        if instance is None or not inspect.isfunction(self._fn):
-            return self
-        return self._bound_to(instance)
-
-    def _bound_to(self, instance: object) -> BoundTask[Any, Any]:
-        bound: BoundTask[Any, Any] = object.__new__(BoundTask)
-        vars(bound).update(vars(self))
-        spec = self.spec
-        method = types.MethodType(spec.fn, instance)
-        bound.spec = spec.with_method(
-            fn=method,
-            call=coroutine_form(method) if spec.is_async else method,
-            binder=self._method_binder,
-        )
-        bound.__self__ = instance
-        return bound
-
-    @functools.cached_property
-    def _method_binder(self) -> Binder:
-        # Of any instance: what is left of the signature is the same for all.
-        return Binder(types.MethodType(self.spec.fn, object()), self.spec.name)
+        return self._looked_up(BoundTask, instance, owner)
 
 
 class BoundTask(Task[P, R]):
@@ -384,7 +358,7 @@ class BoundTask(Task[P, R]):
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Any:
         """See `Task.__get__`."""
-        return super().__get__(instance, owner)
+        return self._looked_up(BoundTask, instance, owner)
 
 
 def _shown_delay(policy: Any) -> Any:
