@@ -1,0 +1,91 @@
+"""Every exception this package raises on purpose.
+
+    HeadraceError
+    ├── FailedRun                 a failed run whose data is no exception
+    ├── CrashedRun                a run ended by something that is no ordinary error
+    ├── CancelledRun              a run was cancelled before or while it ran
+    ├── PausedRun                 a result was asked of a paused run
+    ├── UnfinishedRun             a result was asked of a run that has none yet
+    ├── MissingResult             a run completed, and its result is not to be had
+    ├── UpstreamTaskError         a run was held back: an input did not complete
+    ├── MappingLengthMismatch     map() got iterables of different lengths
+    ├── MappingMissingIterable    map() got nothing to iterate over
+    ├── ParameterBindError        (TypeError) arguments do not fit the signature
+    ├── SignatureMismatchError    (TypeError) stored parameters do not fit any more
+    ├── ReservedArgumentError     (TypeError) a parameter has a name that we use
+    ├── ParameterTypeError        an argument has the wrong type
+    ├── InvalidNameError          (ValueError) a name cannot be used
+    ├── MissingContextError       (RuntimeError) no run is active here
+    │   └── SubmitOutsideRun      submit, map or stream, with nothing to submit to
+    ├── BlockedLoop               (RuntimeError) this wait would block its own loop
+    ├── DeadlockError             (RuntimeError) this wait could never end
+    ├── RunEnded                  (RuntimeError) the scope of this call is over
+    ├── ForkedRuntime             (RuntimeError) a runtime was used in a forked child
+    ├── UnreadyMap                (RuntimeError) a map of unknown length was read
+    └── InternalError             (RuntimeError) a bug in headrace itself
+
+    BaseException
+    └── RunInterrupted            raised *inside* a plain body that has to stop
+
+An exception carries plain facts (names, counts, texts), never live runs or
+futures, so it can be pickled into another process and kept in a record.
+"""
+
+from __future__ import annotations
+
+from headrace.exceptions.base import HeadraceError, InternalError
+from headrace.exceptions.calls import (
+    InvalidNameError,
+    MappingLengthMismatch,
+    MappingMissingIterable,
+    ParameterBindError,
+    ParameterTypeError,
+    ReservedArgumentError,
+    SignatureMismatchError,
+)
+from headrace.exceptions.ends import (
+    CancelledRun,
+    CrashedRun,
+    FailedRun,
+    MissingResult,
+    PausedRun,
+    RunInterrupted,
+    UnfinishedRun,
+    UpstreamTaskError,
+)
+from headrace.exceptions.places import (
+    BlockedLoop,
+    DeadlockError,
+    ForkedRuntime,
+    MissingContextError,
+    RunEnded,
+    SubmitOutsideRun,
+    UnreadyMap,
+)
+
+__all__ = (
+    "BlockedLoop",
+    "CancelledRun",
+    "CrashedRun",
+    "DeadlockError",
+    "FailedRun",
+    "ForkedRuntime",
+    "HeadraceError",
+    "InternalError",
+    "InvalidNameError",
+    "MappingLengthMismatch",
+    "MappingMissingIterable",
+    "MissingContextError",
+    "MissingResult",
+    "ParameterBindError",
+    "ParameterTypeError",
+    "PausedRun",
+    "ReservedArgumentError",
+    "RunEnded",
+    "RunInterrupted",
+    "SignatureMismatchError",
+    "SubmitOutsideRun",
+    "UnfinishedRun",
+    "UnreadyMap",
+    "UpstreamTaskError",
+)
