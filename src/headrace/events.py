@@ -7,6 +7,7 @@ while nobody listens it makes no event and no state.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -37,7 +38,10 @@ class StateChanged:
 
 
 class Observer(Protocol):
-    """Hears every event of a runtime, on its event loop, each run's in order.
+    """Hears every event of a runtime, each run's in order, on the loop of that run.
+
+    That is the runtime's event loop, except for flows that run on another: a plain flow
+    called where a loop is running, a coroutine flow in an ``asyncio.run`` of its own.
 
     An observer must return quickly and must not await: one that writes puts the event
     in a queue of its own and writes elsewhere. One that raises is logged once and
@@ -52,25 +56,37 @@ class Observer(Protocol):
 class Announcer:
     """Passes each event to each observer still in good standing."""
 
-    __slots__ = ("_observers",)
+    __slots__ = ("_lock", "_observers")
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._observers = list(observers)
+        self._observers = tuple(observers)
+        self._lock = threading.Lock()  # held only to drop one that failed
 
-    def __bool__(self) -> bool:
-        """Whether anyone listens."""
-        return bool(self._observers)
+    def announce(self, run: Record) -> None:
+        """Tell of every state that a run has entered since this was last called.
 
-    def announce(self, run: Record) -> StateChanged:
-        """The event that a run has just entered its latest state."""
-        before, after = run.latest_step()
-        return StateChanged(run.view(), before, after)
+        Always on the loop of that run. So the news of a thread may arrive late, and
+        are told in order all the same, and once.
+        """
+        if not self._observers:
+            return
+        before, news = run.news()
+        view = run.view()
+        for after in news:
+            self._publish(StateChanged(view, before, after))
+            before = after
 
-    def publish(self, event: StateChanged) -> None:
-        """Give an event to every observer."""
-        for observer in tuple(self._observers):
+    def _publish(self, event: StateChanged) -> None:
+        for observer in self._observers:
             try:
                 observer.on_event(event)
-            except Exception:
-                self._observers.remove(observer)
-                log.exception("observer %r failed and is heard no more", observer)
+            except BaseException as error:  # noqa: BLE001 - an observer may raise anything
+                self._drop(observer, error)
+
+    def _drop(self, failed: Observer, error: BaseException) -> None:
+        with self._lock:
+            rest = tuple(each for each in self._observers if each is not failed)
+            if len(rest) == len(self._observers):
+                return  # on another loop it has failed as well, at the same time
+            self._observers = rest
+        log.error("observer %r failed and is heard no more", failed, exc_info=error)

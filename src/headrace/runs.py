@@ -76,7 +76,7 @@ class Record:
 
     __slots__ = (
         "attempts", "created", "ended", "ident", "log", "outcome", "phase", "rare",
-        "scope", "started",
+        "scope", "started", "told",
     )  # fmt: skip
 
     scope: Any
@@ -87,6 +87,7 @@ class Record:
     attempts: int
     outcome: Any
     log: list[State[Any]] | None
+    told: int  # states of which the observers were told
     ident: int | None
     rare: Rare | None
 
@@ -141,12 +142,15 @@ class Record:
         with _LOOKING:
             return self._caught_up()[-1]
 
-    def latest_step(self) -> tuple[State[Any] | None, State[Any]]:
-        """The state it was in before, if any, and the one it is in."""
+    def news(self) -> tuple[State[Any] | None, list[State[Any]]]:
+        """The states entered since this was last called, and the one before those."""
         self.run_key()
+        told: int = getattr(self, "told", 0)
         with _LOOKING:
-            log = self._caught_up()
-            return (log[-2] if len(log) > 1 else None), log[-1]
+            news = self._caught_up()[told:]
+            before = self.log[told - 1] if told and self.log else None
+        self.told = told + len(news)
+        return before, news
 
     def wait_for_retry(self, message: str | None, data: object, due: float) -> None:
         """Enter AwaitingRetry: the one state that is written down at once."""
@@ -223,6 +227,10 @@ class Record:
     def inner_scope(self) -> Any | None:
         """The scope of a flow run."""
         return None
+
+    def home(self) -> Any | None:
+        """The scope that the run itself belongs to."""
+        return self.scope
 
     def set_body(self, task: Any) -> None:
         """Note the asyncio task that was made for its body."""

@@ -349,6 +349,29 @@ async def test_using_the_list_before_its_length_is_known_is_refused(use: Any) ->
         assert len(await futures) == 2
 
 
+async def test_such_a_map_that_is_never_awaited_warns() -> None:
+    async with Runtime():
+        source = await numbers.submit(2)
+
+        with pytest.warns(RuntimeWarning, match="never awaited, so it made no runs"):
+            sleep_for.map(source)
+
+        await source
+
+
+async def test_such_a_map_as_an_input_fails_the_run_that_it_was_given_to() -> None:
+    @task
+    async def add_up(values: Any) -> Any:
+        return sum(values)
+
+    async with Runtime():
+        source = await numbers.submit(2)
+        state = await add_up.submit(sleep_for.map(source), return_state=True)
+
+    assert state.name == "Failed"
+    assert isinstance(state.data, UnreadyMap)
+
+
 async def test_a_map_over_a_future_that_fails_raises_what_held_it_back() -> None:
     async with Runtime():
         source = await numbers.submit(0)

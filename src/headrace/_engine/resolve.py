@@ -2,37 +2,42 @@
 
 Containers are copied only along the paths that lead to a future or state, so that
 everything else reaches the body as the very object that was given. No iterator is ever
-consumed, and a container may contain itself.
+consumed, a container may contain itself, and may be of any depth.
 """
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import functools
-from collections import deque
-from collections.abc import (
-    Callable,
-    Iterable,
-    Mapping,
-    MutableMapping,
-    MutableSequence,
-    MutableSet,
-)
-from types import MappingProxyType
+from collections.abc import Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
+from headrace._engine.contents import Container, container_of
 from headrace.annotations import BaseAnnotation, allow_failure, is_mark, quote
 from headrace.exceptions import HeadraceError
 from headrace.futures import (
     AsyncSubmission,
     AsyncTaskFuture,
+    AsyncTaskFutures,
     Submission,
     TaskFuture,
+    TaskFutures,
 )
-from headrace.states import State, StateType, is_state
+from headrace.states import (
+    State,
+    StateType,
+    format_exception,
+    get_state_exception,
+    is_state,
+)
 
-__all__ = ("ATOMS", "Source", "Sources", "find", "substitute")
+__all__ = (
+    "ATOMS",
+    "Source",
+    "Sources",
+    "Substitution",
+    "data_of",
+    "find",
+    "substitute",
+)
 
 Source: TypeAlias = "TaskFuture[Any] | State[Any]"
 Sources: TypeAlias = "list[TaskFuture[Any] | State[Any]]"
@@ -43,244 +48,195 @@ ATOMS: Final = frozenset(
 )
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
-_CONTAINERS: Final = (list, tuple, set, frozenset, deque)
-_FILLABLE: Final = (MutableSequence, MutableSet, set, deque)
+_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State})
+# Replaced also when they are empty: what a map gives is no list of values.
+_LISTS: Final = frozenset({TaskFutures, AsyncTaskFutures})
 
 
 def find(
     value: object, required: Sources, tolerated: Sources, *, allowed: bool = False
-) -> None:
-    """Collect every future and state in a value, each once.
+) -> bool:
+    """Collect every future and state in a value, each once, in order.
 
     Args:
         value: Any structure.
         required: Is extended by those that must complete.
         tolerated: Is extended by those inside an ``allow_failure``.
         allowed: Whether the whole value is inside one.
+
+    Returns:
+        Whether there is anything to replace: a future, a state or a mark.
     """
     # The usual way to pass a future: as a whole argument.
     if type(value) in _SUBMISSIONS and not allowed:
         required.append(cast("Submission[Any]", value).future)
-        return
+        return True
+    found = False
     seen: set[tuple[int, bool]] = set()
     stack: list[tuple[object, bool]] = [(value, allowed)]
     while stack:
         item, is_allowed = stack.pop()
         kind = type(item)
-        if kind in ATOMS:
-            continue
         if kind in _SUBMISSIONS:
             item = cast("Submission[Any]", item).future
-            kind = type(item)
         # Not compared by value: user objects may have an __eq__ of any kind.
         if (id(item), is_allowed) in seen:
             continue
         seen.add((id(item), is_allowed))
-        if kind in _FUTURES or kind is State:
-            (tolerated if is_allowed else required).append(cast("Source", item))
-        else:
-            allows = is_allowed or isinstance(item, allow_failure)
-            for child in _children(item, kind):
-                if type(child) not in ATOMS:
-                    stack.append((child, allows))  # noqa: PERF401 - most are atoms
+        if kind in _ENDS:
+            found = True
+            # One that a user made and that has not ended will never end.
+            may_fail = is_allowed and not (is_state(item) and not item.is_final())
+            (tolerated if may_fail else required).append(cast("Source", item))
+        elif (container := container_of(kind)) is not None:
+            found = found or kind in _LISTS or issubclass(kind, BaseAnnotation)
+            allows = is_allowed or issubclass(kind, allow_failure)
+            children = _worth_a_look(container, item)
+            stack += [(child, allows) for child in children][::-1]
+    return found
 
 
-def _children(item: Any, kind: type) -> Iterable[Any]:
-    """What a container or mark holds; nothing for anything else."""
-    if kind is list or kind is tuple:
-        # Most lists hold plain data: told by the types of the items, at C speed.
-        return () if ATOMS.issuperset(map(type, item)) else item
-    looks = _looks_inside(kind)
-    return looks(item) if looks is not None else ()
-
-
-@functools.lru_cache(maxsize=2048)
-def _looks_inside(kind: type[object]) -> Callable[[Any], Iterable[Any]] | None:
-    """How to list what objects of a type hold, or None if they are left alone."""
-    if issubclass(kind, (*_CONTAINERS, MutableSequence, MutableSet)):
-        return None if issubclass(kind, bytearray) else list
-    if issubclass(kind, (dict, MappingProxyType, MutableMapping)):
-        return _keys_and_values
-    if issubclass(kind, BaseAnnotation):
-        return None if issubclass(kind, quote) else _marked_value
-    if dataclasses.is_dataclass(kind):
-        return _field_values
-    if hasattr(kind, "__pydantic_fields__"):
-        return _model_values
-    return None
-
-
-def _marked_value(item: Any) -> tuple[Any]:
-    return (item.value,)
-
-
-def _keys_and_values(item: Mapping[Any, Any]) -> list[Any]:
-    return [*item.keys(), *item.values()]
-
-
-def _field_values(item: Any) -> list[Any]:
-    names = [field.name for field in dataclasses.fields(item)]
-    return [getattr(item, name) for name in names if hasattr(item, name)]
-
-
-def _model_values(item: Any) -> list[Any]:
-    return [*item.__dict__.values(), *_extra_of(item).values()]
-
-
-def _extra_of(model: object) -> dict[str, Any]:
-    """The fields of a pydantic instance that its class does not declare."""
-    extra = getattr(model, "__pydantic_extra__", None)
-    return {} if extra is None else extra
+def _worth_a_look(container: Container, item: object) -> list[Any]:
+    held = container.held(item)
+    # Most containers hold plain data: told by the types of the items, at C speed.
+    if ATOMS.issuperset(map(type, held)):
+        return []
+    return [child for child in held if type(child) not in ATOMS]
 
 
 def substitute(value: Any, *, is_returned: bool = False) -> Any:
-    """The value with every future and state replaced by its data, marks removed.
-
-    All of them have ended. Inside an ``allow_failure`` the exception of one that did
-    not complete takes its place.
-
-    Args:
-        value: An input of a run.
-        is_returned: It is the value of a flow instead: marks and states in it are
-            kept, only futures are replaced (ANN-09, FINAL-06).
+    """One value by itself; see `Substitution`.
 
     Raises:
         HeadraceError: A copy could not be made, chained to the reason.
     """
-    if type(value) in ATOMS:
-        return value
-    if type(value) in _FUTURES:
-        return data_of(value)
-    if type(value) in _SUBMISSIONS:
-        return data_of(value.future)
     try:
-        return _Rebuild(value, is_returned=is_returned).of(value, allowed=False)
-    except HeadraceError:
-        raise
+        return Substitution([value], is_returned=is_returned).of(value)
     except Exception as error:
         raise HeadraceError(
-            f"failed to put the results of upstream runs into an argument of type "
-            f"{type(value).__name__}: {type(error).__name__}: {error}. Wrap it in quote(...) "
-            f"to pass it as it is."
+            f"failed to put the results of runs into a {type(value).__name__}: "
+            f"{format_exception(error)}. Wrap it in quote(...) to pass it as it is."
         ) from error
 
 
-class _Rebuild:
-    """Copies of the containers that lead to something to replace, each made once."""
+class Substitution:
+    """Puts data in the place of futures and states, and takes the marks off.
 
-    def __init__(self, value: Any, *, is_returned: bool) -> None:
+    All of them have ended. The exception of one that did not complete takes its place.
+
+    Args:
+        values: Some values, which may share parts and share them afterwards too.
+        is_returned: They are what a flow returned: marks and states are kept, and only
+            futures are replaced (ANN-09, FINAL-06).
+    """
+
+    __slots__ = ("_dirty", "_entered", "_is_returned", "_made", "_values")
+
+    def __init__(self, values: Iterable[object], *, is_returned: bool = False) -> None:
+        self._values = values
         self._is_returned = is_returned
-        self._dirty = _ways_to_replace(value)
-        self._made: dict[tuple[int, bool], Any] = {}
+        self._dirty: set[int] | None = None
+        self._made: dict[int, Any] = {}
+        self._entered: dict[int, int] = {}
 
-    def of(self, item: Any, *, allowed: bool) -> Any:
-        if type(item) in _SUBMISSIONS:
-            return data_of(item.future)
-        if type(item) in _FUTURES:
-            return data_of(item)
-        if id(item) not in self._dirty:
-            return item
-        if is_state(item):
-            return item if self._is_returned else data_of(item)
-        if is_mark(item):
-            return self._of_mark(item, allowed=allowed)
-        key = (id(item), allowed)
-        if key not in self._made:
-            self._made[key] = self._copy(item, key, allowed=allowed)
-        return self._made[key]
+    def of(self, value: Any) -> Any:
+        """One of the values, with data in the place of futures.
 
-    def _of_mark(self, mark: BaseAnnotation[Any], *, allowed: bool) -> Any:
-        if isinstance(mark, quote):
-            return mark if self._is_returned else mark.value
-        allowed = allowed or isinstance(mark, allow_failure)
-        inner = self.of(mark.value, allowed=allowed)
-        return mark.rewrap(inner) if self._is_returned else inner
+        Raises:
+            Exception: A copy could not be made: data that takes the place of a future
+                in a set cannot be hashed, say.
+        """
+        kind = type(value)
+        if kind in ATOMS:
+            return value
+        if kind in _ENDS:
+            return self._instead_of(value)
+        if self._dirty is None:
+            self._dirty = _ways_to_replace(self._values, is_returned=self._is_returned)
+        if id(value) not in self._dirty:
+            return value
+        # A structure may be deeper than the stack: whoever copies a container waits
+        # in this list for the copies of those inside.
+        waiting = [self._copy(value, self._dirty)]
+        answer: Any = None
+        while waiting:
+            try:
+                child = waiting[-1].send(answer)
+            except StopIteration as done:
+                waiting.pop()
+                answer = done.value
+            else:
+                waiting.append(self._copy(child, self._dirty))
+                answer = None
+        return answer
 
-    def _copy(self, item: Any, key: tuple[int, bool], *, allowed: bool) -> Any:
-        def new(child: Any) -> Any:
-            return self.of(child, allowed=allowed)
-
-        if _is_a(item, (tuple, frozenset)):
-            kind = _class_of(item)
-            make = getattr(kind, "_make", kind)  # named tuples
-            return make([new(child) for child in item])
-        if _is_a(item, MappingProxyType):
-            return MappingProxyType({new(k): new(v) for k, v in item.items()})
-        # The rest can be filled after it is made, so it may contain itself.
-        made = self._made[key] = copy.copy(item)
-        if _is_a(item, _FILLABLE):
-            _fill(made, list(item), new)
-        elif _is_a(item, MutableMapping):
-            pairs = list(item.items())
-            made.clear()
-            for k, v in pairs:
-                made[new(k)] = new(v)
-        elif dataclasses.is_dataclass(item):
-            _replace_fields(item, made, new)
+    def _copy(self, item: Any, dirty: set[int]) -> Generator[Any, Any, Any]:
+        """Copy a container. Yields containers inside, and is sent their copies."""
+        if id(item) in self._made:
+            return self._made[id(item)]
+        if isinstance(item, quote):
+            return cast("quote[Any]", item).value
+        container = cast("Container", container_of(type(item)))
+        shell = container.shell(item)
+        if shell is None:
+            self._refuse_to_go_round(item)
         else:
-            _replace_in_model(item, made, new)
-        return made
+            self._made[id(item)] = shell
+        held: list[Any] = []
+        for child in container.held(item):
+            kind = type(child)
+            if kind in ATOMS:
+                held.append(child)
+            elif kind in _ENDS:
+                held.append(self._instead_of(child))
+            elif id(child) in dirty:
+                held.append((yield child))
+            else:
+                held.append(child)
+        if is_mark(item) and not self._is_returned:
+            made = held[0]
+        else:
+            made = container.filled(item, shell, held)
+        # A tuple in a list that it holds itself has been made on the way here.
+        return self._made.setdefault(id(item), made)
+
+    def _refuse_to_go_round(self, item: object) -> None:
+        count = len(self._made)
+        if self._entered.get(id(item)) == count:
+            raise ValueError(
+                f"a {type(item).__name__} contains itself, and nothing on the way "
+                f"round can be copied before what it holds"
+            )
+        self._entered[id(item)] = count
+
+    def _instead_of(self, end: Any) -> Any:
+        if type(end) in _SUBMISSIONS:
+            return data_of(end.future)
+        if self._is_returned and is_state(end):
+            return end
+        return data_of(end)
 
 
-def _is_a(item: object, kinds: type[Any] | tuple[type[Any], ...]) -> bool:
-    # For checkers, isinstance() makes of an Any a container of something unknown.
-    return isinstance(item, kinds)
-
-
-def _class_of(item: object) -> Any:
-    return type(item)
-
-
-def _fill(made: Any, children: list[Any], new: Callable[[Any], Any]) -> None:
-    made.clear()
-    rebuilt = [new(child) for child in children]
-    if hasattr(made, "update"):
-        made.update(rebuilt)
-    elif hasattr(made, "extend"):
-        made.extend(rebuilt)
-    else:
-        for child in rebuilt:
-            made.add(child)
-
-
-# A dataclass or pydantic instance is neither constructed nor validated anew.
-
-
-def _replace_fields(item: Any, made: Any, new: Callable[[Any], Any]) -> None:
-    for field in dataclasses.fields(item):
-        if hasattr(item, field.name):
-            # Works for frozen ones too.
-            object.__setattr__(made, field.name, new(getattr(item, field.name)))
-
-
-def _replace_in_model(item: Any, made: Any, new: Callable[[Any], Any]) -> None:
-    for name, child in item.__dict__.items():
-        made.__dict__[name] = new(child)
-    for name, child in _extra_of(item).items():
-        made.__pydantic_extra__[name] = new(child)
-
-
-def _ways_to_replace(value: Any) -> set[int]:
-    """The ids of all containers from which a future, state or mark can be reached."""
+def _ways_to_replace(values: Iterable[object], *, is_returned: bool) -> set[int]:
+    """The ids of all containers from which there is a way to something to replace."""
     parents: dict[int, list[int]] = {}
     ends: list[int] = []
     visited: set[int] = set()
-    stack: list[object] = [value]
+    stack = [value for value in values if type(value) not in _ENDS]
     while stack:
         item = stack.pop()
-        if id(item) in visited:
+        container = container_of(type(item))
+        if container is None or id(item) in visited:
             continue
         visited.add(id(item))
-        kind = type(item)
-        if kind in _FUTURES or kind in _SUBMISSIONS or kind is State:
+        if type(item) in _LISTS or (is_mark(item) and not is_returned):
             ends.append(id(item))
-            continue
-        if is_mark(item):
-            ends.append(id(item))
-        for child in _children(item, kind):
-            if type(child) not in ATOMS:
+        for child in _worth_a_look(container, item):
+            if type(child) not in _ENDS:
                 parents.setdefault(id(child), []).append(id(item))
                 stack.append(child)
+            elif not (is_returned and is_state(child)):
+                ends.append(id(item))
     dirty: set[int] = set()
     while ends:
         ident = ends.pop()
@@ -291,11 +247,14 @@ def _ways_to_replace(value: Any) -> set[int]:
 
 
 def data_of(source: Source) -> Any:
-    """What takes the place of a future or state: its data, as it is."""
-    if isinstance(source, State):
-        if source.type is StateType.COMPLETED:
-            return source.data
-        return source.result(raise_on_failure=False)
-    if source.phase is StateType.COMPLETED:
+    """What takes the place of a future or state: its data as it is, or its exception."""
+    if not isinstance(source, State) and source.phase is StateType.COMPLETED:
         return source.outcome
-    return source.last_state.result(raise_on_failure=False)
+    state = source if isinstance(source, State) else source.last_state
+    if state.type is StateType.COMPLETED:
+        return None if state.data is None else state.result()
+    try:
+        return get_state_exception(state)
+    except (TypeError, ValueError):
+        # The data of a user's state may be anything; or it has not ended.
+        return state.result(raise_on_failure=False)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
 from headrace.runs import Record
 from headrace.states import StateType
@@ -26,10 +27,11 @@ class Unseen:
     Only so many are kept; of the others it is known how many there are.
     """
 
-    __slots__ = ("_kept", "_lock", "count")
+    __slots__ = ("_kept", "_latest", "_lock", "count")
 
     def __init__(self) -> None:
         self._kept: dict[int, Any] = {}
+        self._latest: Any = None  # of those, once looked for
         self._lock = threading.Lock()  # failures are seen on any thread
         self.count = 0
 
@@ -37,22 +39,30 @@ class Unseen:
         """A run ended without a value, and nobody has been given that."""
         with self._lock:
             self.count += 1
+            if len(self._kept) >= _REMEMBERED:
+                # Looked for once as a rule: most runs fail in the order of submission.
+                if self._latest is None:
+                    self._latest = max(self._kept.values(), key=_order)
+                if _order(run) > _order(self._latest):
+                    return
+                self._forget(self._latest)
             self._kept[id(run)] = run
-            # Thinned out now and then, not at each failure: there may be many.
-            if len(self._kept) > 2 * _REMEMBERED:
-                first = sorted(self._kept.values(), key=_order)[:_REMEMBERED]
-                self._kept = {id(each): each for each in first}
 
     def discard(self, run: Any) -> None:
         """Somebody has been given its outcome."""
         with self._lock:
             self.count -= 1
-            self._kept.pop(id(run), None)
+            self._forget(run)
 
     def in_order(self) -> list[Any]:
         """Those that are kept, in the order of their submission."""
         with self._lock:
-            return sorted(self._kept.values(), key=_order)[:_REMEMBERED]
+            return sorted(self._kept.values(), key=_order)
+
+    def _forget(self, run: Any) -> None:
+        self._kept.pop(id(run), None)
+        if run is self._latest:
+            self._latest = None
 
 
 def _order(run: Any) -> tuple[float, int]:
@@ -78,10 +88,12 @@ class Scope:
         is_cancelled: Whether everything in it ends as Cancelled from here on.
         has_ended: Whether it admits nothing any more.
         body: The asyncio task its own body runs in, which ends by itself.
+        blocks: The loop that its plain body found running in its thread, and that
+            cannot go on before the body ends.
     """
 
     __slots__ = (
-        "_counters", "active", "body", "direct", "has_ended", "host", "is_cancelled",
+        "_counters", "active", "blocks", "body", "direct", "has_ended", "host", "is_cancelled",
         "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
         "waiting",
     )  # fmt: skip
@@ -109,6 +121,7 @@ class Scope:
         self.has_ended = False
         self.on_idle: Callable[[], object] | None = None
         self.body: Any = None
+        self.blocks: Any = None
         self._counters: dict[str, Iterator[int]] = {}
 
     @property
@@ -162,6 +175,28 @@ class Scope:
             self.scheduler = self.host.open()
         return self.scheduler
 
+    def way_around(self, loop: Any) -> str | None:
+        """What to await in place of the plain body that blocks a loop.
+
+        None unless this scope is part of such a body, so that no run in it may wait
+        for one of that loop.
+        """
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.blocks is loop:
+                owner: Any = scope.owner
+                return f"await {owner.spec.name if owner else 'task'}.acall(...)"
+            scope = scope.parent
+        return None
+
+    def way_around_for_us(self) -> str | None:
+        """`way_around` for the present code and the loop of this scope."""
+        holder = CURRENT.get(None)
+        if holder is None:
+            return None
+        way: str | None = holder.scope.way_around(self.scheduler.loop)
+        return way
+
     def seen(self, run: Any) -> None:
         """Somebody was given the outcome of a run that did not complete."""
         self.unseen.discard(run)
@@ -192,6 +227,18 @@ class Scope:
     def is_idle(self) -> bool:
         """Whether every run in it has ended."""
         return not self.open and not self.direct
+
+    def tell_when_idle(self, tell: Callable[[], object]) -> None:
+        """Have somebody told, once, that every run has ended. On the loop."""
+        before = self.on_idle
+
+        def both() -> None:
+            if before is not None:
+                before()
+            tell()
+
+        self.on_idle = tell if before is None else both
+        self.check_idle()
 
     def check_idle(self) -> None:
         """Tell who waits for it that every run has ended, if so."""

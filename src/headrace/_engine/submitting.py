@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from headrace._engine.mapping import NO_KWARGS, spread, whole_futures, with_data
 from headrace._engine.resolve import Source, data_of
-from headrace._engine.scheduler import not_ready
+from headrace._engine.scheduler import held_back
 from headrace._engine.scopes import Scope
 from headrace.annotations import allow_failure, is_mark
 from headrace.context import CURRENT
@@ -203,7 +203,8 @@ def _with_whole_data(
         if kind is StateType.COMPLETED:
             data[id(source)] = data_of(source)
         elif id(source) not in tolerated:
-            raise not_ready(_Mapped(f"{spec.name}.map()"), source)
+            required = [each for each in sources if id(each) not in tolerated]
+            raise held_back(_Mapped(f"{spec.name}.map()"), required)
     return (
         tuple([with_data(value, data) for value in args]),
         {name: with_data(value, data) for name, value in kwargs.items()},

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from headrace._engine.outcomes import Outcome, of_value
 from headrace._engine.resolve import Source, find, substitute
 from headrace._engine.scopes import Scope
-from headrace.futures import TaskFuture
+from headrace.exceptions import CrashedRun
+from headrace.futures import TaskFuture, TaskFutures
 from headrace.runs import Record
-from headrace.states import State, StateType, aggregate, is_state, is_state_iterable
+from headrace.states import (
+    State,
+    StateType,
+    aggregate,
+    get_state_exception,
+    is_state,
+    is_state_iterable,
+)
 
 __all__ = ("futures_in", "log_unseen", "verdict")
 
@@ -52,21 +60,34 @@ def _of_futures(flow_run: Record, value: object) -> Outcome:
         return _of_states(flow_run, states)
     if required or tolerated:
         value = substitute(value, is_returned=True)
+    elif isinstance(value, TaskFutures):
+        value = []  # of a map over nothing
     return _COMPLETED, value
 
 
 def _of_states(flow_run: Record, states: list[State[Any]]) -> Outcome:
     """The outcome of a flow whose value holds runs that did not complete."""
     whole = aggregate(states)
-    flow_run.rarely().message = whole.message
-    for kind in (whole.type, StateType.CANCELLED):
-        for state in states:
-            counts = state.verdict_type
-            if counts is StateType.CRASHED:
-                counts = StateType.FAILED
-            if counts is kind:
-                return whole.type, state.result(raise_on_failure=False)
-    return whole.type, whole.result(raise_on_failure=False)
+    rare = flow_run.rarely()
+    rare.name, rare.message = whole.name, whole.message
+    first = next(state for state in states if _counts_as(state) is whole.type)
+    return whole.type, _error_of(first)
+
+
+def _counts_as(state: State[Any]) -> StateType:
+    kind = state.verdict_type
+    return StateType.FAILED if kind is StateType.CRASHED else kind
+
+
+def _error_of(state: State[Any]) -> Exception:
+    """What a flow raises for a run in it that did not complete."""
+    error = get_state_exception(state)
+    if isinstance(error, Exception):
+        return error
+    # The run's body raised it, in its own place. Here it would end the program.
+    crash = CrashedRun(state.message or f"Run was ended by {error!r}.")
+    crash.__cause__ = error
+    return crash
 
 
 def _of_unseen(flow_run: Record, scope: Scope) -> Outcome:
@@ -83,9 +104,10 @@ def _of_unseen(flow_run: Record, scope: Scope) -> Outcome:
         rare.message = f"{text}."
         return StateType.FAILED, None
     kind, run = found
-    state = cast("State[Any]", run.last_state)
+    state: State[Any] = run.last_state
+    rare.name = kind.title()
     rare.message = f"{text}, the first of them {run.name!r}: {state.message}"
-    return kind, state.result(raise_on_failure=False)
+    return kind, _error_of(state)
 
 
 def log_unseen(scope: Scope, name: str) -> None:

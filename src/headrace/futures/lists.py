@@ -178,7 +178,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         make: Makes the list, once they have ended.
     """
 
-    __slots__ = ("_is_awaited", "_made", "_make", "_pending", "_task_name")
+    __slots__ = ("_is_noticed", "_made", "_make", "_pending", "_task_name")
 
     def __init__(
         self,
@@ -191,10 +191,10 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self._pending = pending
         self._make = make
         self._made: TaskFutures[R] | None = None
-        self._is_awaited = False
+        self._is_noticed = False  # awaited, or refused with that advice
 
     def __await__(self) -> Generator[Any, None, Any]:
-        self._is_awaited = True
+        self._is_noticed = True
         if self._made is None:
             yield from await_ends(self._pending, None).__await__()
         if self._made is None:  # nor by another task meanwhile
@@ -202,7 +202,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         return self._made
 
     def __del__(self) -> None:
-        if not self._is_awaited:
+        if not self._is_noticed:
             warnings.warn(
                 f"{self._task_name}.map(...) over a future was never awaited, so it "
                 f"made no runs. Write `await {self._task_name}.map(...)`.",
@@ -212,13 +212,17 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
             )
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise UnreadyMap(self._task_name)
+        raise self._refusal()
+
+    def _refusal(self) -> UnreadyMap:
+        self._is_noticed = True
+        return UnreadyMap(self._task_name)
 
     def __iter__(self) -> Iterator[TaskFuture[R]]:
         self._refuse()
 
     def __len__(self) -> int:
-        raise UnreadyMap(self._task_name)
+        raise self._refusal()
 
     def __getitem__(self, index: Any) -> Any:
         self._refuse(index)
@@ -227,7 +231,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self._refuse(item)
 
     def __bool__(self) -> bool:
-        raise UnreadyMap(self._task_name)
+        raise self._refusal()
 
     def __repr__(self) -> str:
         return f"UnreadyTaskFutures({self._task_name!r})"
