@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
-from headrace.exceptions import RunInterrupted
+from headrace.exceptions import DeadlockError, RunInterrupted
 
 __all__ = (
     "Slots",
@@ -64,6 +64,8 @@ class ThreadFace:
         "_stopped",
         "_waiting",
         "ident",
+        "inside",
+        "present_wait",
         "slots",
     )
 
@@ -73,8 +75,10 @@ class ThreadFace:
         self._lock = threading.Lock()
         self._bodies: list[object] = []
         self._stopped: list[tuple[object, str]] = []
-        self._waiting: threading.Lock | None = None
+        self._waiting: _Wait | None = None
         self._shields = 0
+        self.present_wait: _Wait | None = None  # until the thread really goes on
+        self.inside: set[Any] = set()  # runs called in place here; see `claim`
 
     # -- from the thread itself ------------------------------------------------
 
@@ -118,18 +122,35 @@ class ThreadFace:
             before, self._shields = self._shields, count
         return before
 
-    def wait(self, lock: threading.Lock, timeout: float) -> bool:
-        """Acquire a lock that somebody will release, or be stopped meanwhile."""
+    def wait(self, wait: _Wait, timeout: float) -> bool:
+        """Block until somebody ends the wait, or until stopped."""
         with self._lock:
             if not self._stopped:
-                self._waiting = lock
+                self._waiting = wait
         try:
-            return not self._stopped and lock.acquire(timeout=timeout)
+            return not self._stopped and wait.block(timeout)
         finally:
             with self._lock:
                 self._waiting = None
 
     # -- from any thread -------------------------------------------------------
+
+    def claim(self, run: object) -> bool:
+        """Whether the caller is the one to end a run that was called in place here.
+
+        Its own code does, or, once the thread is abandoned, the loop; never both.
+        """
+        try:
+            self.inside.remove(run)
+        except KeyError:
+            return False
+        return True
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether the thread blocks no more, though it has not gone on yet."""
+        wait = self.present_wait
+        return wait is not None and wait.is_over
 
     def stop(self, body: object, reason: str, *, interrupt: bool) -> bool:
         """Tell a body to stop; False when it has ended already. Never blocks long.
@@ -146,10 +167,35 @@ class ThreadFace:
                 return True
             self._stopped.append((body, reason))
             if self._waiting is not None:
-                _release(self._waiting)
+                self._waiting.end()
             elif interrupt and not self._shields:
                 _interrupt(self.ident)
             return True
+
+
+class _Wait:
+    """One wait of one thread for a callback."""
+
+    __slots__ = ("_lock", "is_over")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.is_over = False
+
+    def block(self, timeout: float = -1) -> bool:
+        """Block the thread until the end; False if the time ran out before."""
+        ended = self._lock.acquire(timeout=timeout)
+        self.is_over = True
+        return ended
+
+    def end(self) -> None:
+        """End the wait. Any thread, any number of times."""
+        self.is_over = True
+        try:
+            self._lock.release()
+        except RuntimeError:  # released before: by the callback and by a stop
+            return
 
 
 class _Here(threading.local):
@@ -225,10 +271,17 @@ def shielded() -> Generator[None]:
     if face is None:
         yield
         return
-    before = face.shield(1)
+    before = 0  # as it is when an interrupt comes while the shield goes up
     try:
+        before = face.shield(1)
         face.raise_if_stopped()
         yield
+    except Exception:
+        # Nor may a body that catches what a call raised miss that it has to stop.
+        face.shield(before)
+        if not before:
+            face.raise_if_stopped()
+        raise
     finally:
         face.shield(before)
     if not before:
@@ -242,12 +295,17 @@ def unshielded() -> Generator[None]:
     if face is None:
         yield
         return
-    before = face.shield(0)
+    before = 1  # as it is when an interrupt comes while the shield goes down
     try:
+        before = face.shield(0)
         face.raise_if_stopped()
         yield
     finally:
-        face.shield(before)
+        try:
+            face.shield(before)
+        except RunInterrupted:  # it came before the shield was up again
+            face.shield(before)
+            raise
 
 
 def block_until(
@@ -270,25 +328,38 @@ def block_until(
         RunInterrupted: A body of this thread was told to stop.
         DeadlockError: Too many threads wait already.
     """
-    lock = threading.Lock()
-    lock.acquire()
-    subscribe(lambda: _release(lock))
-    if lock.acquire(blocking=False):
+    wait = _Wait()
+    subscribe(wait.end)
+    if wait.is_over:
         return True
     seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
     face = _HERE.face
     if face is None:
-        return lock.acquire(timeout=seconds)
-    if face.slots is not None:
-        face.slots.lend()
+        return wait.block(seconds)
+    face.present_wait = wait
     try:
-        got = face.wait(lock, seconds) if stoppable else lock.acquire(timeout=seconds)
-    finally:
         if face.slots is not None:
-            face.slots.take_back()
+            _lend(face.slots, is_needed=stoppable)
+        try:
+            got = face.wait(wait, seconds) if stoppable else wait.block(seconds)
+        finally:
+            wait.is_over = True
+            if face.slots is not None:
+                face.slots.take_back()
+    finally:
+        face.present_wait = None
     if stoppable:
         face.raise_if_stopped()
     return got
+
+
+def _lend(slots: Slots, *, is_needed: bool) -> None:
+    try:
+        slots.lend()
+    except DeadlockError:
+        # A wait that cannot be given up goes on with the slot of its own.
+        if is_needed:
+            raise
 
 
 def pause(seconds: float) -> None:
@@ -296,13 +367,6 @@ def pause(seconds: float) -> None:
     until = monotonic() + seconds
     while (left := until - monotonic()) > 0:
         block_until(lambda _: None, left)
-
-
-def _release(lock: threading.Lock) -> None:
-    try:
-        lock.release()
-    except RuntimeError:  # released before: by the callback and by a stop
-        return
 
 
 def _name_of(body: object) -> str:

@@ -1,9 +1,11 @@
 """Worker threads for plain functions: grow, lend, abandon, end.
 
 Threads take jobs from one queue and hand outcomes back themselves (through the
-loop's inbox, so that a burst of ends costs one wake-up). What is counted here is
-*slots*: at most ``limit`` bodies run at once. A body that blocks in headrace lends
-its slot, and takes it back before it goes on, ahead of any new job.
+loop's inbox, so that a burst of ends costs one wake-up). At most ``limit`` bodies run
+at once. As long as none of them waits for another run, that many threads see to it
+and nothing is counted: a lock taken for each job makes eight threads four times
+slower than one. A body that blocks in headrace lends its slot, and takes it back
+before it goes on, ahead of any new job; from the first such on, slots are counted.
 """
 
 from __future__ import annotations
@@ -30,8 +32,10 @@ class Worker(threading.Thread):
         self._threads = threads
         self.face: ThreadFace | None = None
         self.abandoned = False
-        self.has_slot = False
+        self.is_lent = False  # its body waits in a headrace call
+        self.has_slot = False  # while slots are counted: its body runs
         self.job: object = None
+        self.ended = 0  # jobs; written by this thread alone
 
     @property
     def headrace_busy(self) -> bool:
@@ -63,8 +67,13 @@ class Threads(Generic[J]):
         self._turns: deque[threading.Lock] = deque()
         self._live: set[Worker] = set()
         self._abandoned: set[Worker] = set()
-        self._outstanding = 0  # jobs put and not yet ended
-        self._running = 0  # slots taken
+        # What a thread is at. Whoever removes a job from here owns its end: the
+        # thread, or `abandon`.
+        self._busy: set[J] = set()
+        self._put = 0
+        self._ended_elsewhere = 0  # jobs of threads that are not live any more
+        self._counts = False  # whether slots are counted
+        self._running = 0  # slots taken, while they are counted
         self._lent = 0  # threads that wait in a headrace call
         self._started = 0
         self._closing = False
@@ -72,11 +81,12 @@ class Threads(Generic[J]):
     # -- from the loop ---------------------------------------------------------
 
     def put(self, job: J) -> None:
-        """Queue a job; a thread is started for it while there is room."""
+        """Queue a job; a thread is started for it while there is room. On the loop."""
         self._jobs.put(job)
-        with self._lock:
-            self._outstanding += 1
-            self._grow()
+        self._put += 1
+        if len(self._live) < self._limit + self._lent:
+            with self._lock:
+                self._grow()
 
     def abandon(self, face: ThreadFace, job: J) -> bool:
         """Stop counting on a thread that does not end a job; another takes its place.
@@ -84,18 +94,20 @@ class Threads(Generic[J]):
         Returns:
             False if the job has ended, though nobody may have heard of it yet.
         """
+        try:
+            self._busy.remove(job)
+        except KeyError:
+            return False
         with self._lock:
-            worker = next((w for w in self._live if w.face is face), None)
-            if worker is None or worker.job is not job:
-                return False
+            worker = next(w for w in self._live if w.face is face)
             worker.abandoned = True
             self._live.discard(worker)
             self._abandoned.add(worker)
-            self._outstanding -= 1
-            if worker.has_slot:
-                self._free_slot()
-            else:
+            self._ended_elsewhere += worker.ended + 1
+            if worker.is_lent:
                 self._lent -= 1
+            elif worker.has_slot:
+                self._free_slot()
             self._grow()
             return True
 
@@ -113,7 +125,7 @@ class Threads(Generic[J]):
     @property
     def abandoned(self) -> int:
         """How many abandoned threads are still at work."""
-        return len(self._abandoned)
+        return sum([worker.is_alive() for worker in tuple(self._abandoned)])
 
     @property
     def size(self) -> int:
@@ -123,11 +135,15 @@ class Threads(Generic[J]):
     @property
     def running(self) -> int:
         """How many bodies run now."""
-        return self._running
+        at_work = [w for w in tuple(self._live) if w.job is not None]
+        return len(at_work) - self._lent
 
     def is_busy(self) -> bool:
         """Whether a body runs that is not waiting in a headrace call, or is due to."""
-        return self._outstanding > self._lent
+        if self._outstanding() > self._lent:
+            return True
+        faces = [worker.face for worker in tuple(self._live)]
+        return any(face is not None and face.is_woken for face in faces)
 
     # -- from a body that waits (see bodies.Slots) ------------------------------
 
@@ -142,7 +158,10 @@ class Threads(Generic[J]):
                 )
             if not isinstance(worker, Worker) or worker.abandoned:
                 return
+            if not self._counts:
+                self._count_from_now_on()
             self._lent += 1
+            worker.is_lent = True
             worker.has_slot = False
             self._free_slot()
             self._grow()
@@ -153,7 +172,7 @@ class Threads(Generic[J]):
         if not isinstance(worker, Worker):
             return
         with self._lock:
-            if worker.abandoned or worker.has_slot:
+            if worker.abandoned or not worker.is_lent:
                 return
             turn = self._take_slot(first=True)
         if turn is not None:
@@ -163,6 +182,7 @@ class Threads(Generic[J]):
                 self._free_slot()
                 return
             self._lent -= 1
+            worker.is_lent = False
             worker.has_slot = True
 
     # -- in the worker threads ---------------------------------------------------
@@ -172,36 +192,65 @@ class Threads(Generic[J]):
         face = worker.face = ThreadFace(self)
         set_face(face)
         while (job := self._jobs.get()) is not None:
-            with self._lock:
-                turn = self._take_slot(first=False)
-                worker.has_slot = True
-                worker.job = job
-            if turn is not None:
-                turn.acquire()
+            self._busy.add(job)
+            # Set before `_counts` is read, as `lend` sets that before it looks at
+            # jobs: one of the two sees the other.
+            worker.job = job
+            if self._counts:
+                self._wait_for_slot(worker)
             self._perform(job, face)
-            del job  # an idle thread keeps nothing of its last job alive
-            if self._ended(worker):
+            if not self._goes_on(worker, job):
                 return
+            del job  # an idle thread keeps nothing of its last job alive
         with self._lock:
-            self._live.discard(worker)
+            self._leave(worker)
 
-    def _ended(self, worker: Worker) -> bool:
-        """Account for a job that ended; whether its thread is to end too."""
+    def _goes_on(self, worker: Worker, job: J) -> bool:
+        """Account for a job that ended; whether its thread takes another."""
+        try:
+            self._busy.remove(job)
+        except KeyError:
+            return False  # abandoned meanwhile, and accounted for
+        worker.ended += 1
+        worker.job = None
+        if not self._counts:
+            return True
         with self._lock:
-            worker.job = None
-            if worker.abandoned:
-                self._abandoned.discard(worker)
-                return True
-            self._outstanding -= 1
-            worker.has_slot = False
-            self._free_slot()
+            if worker.has_slot:
+                worker.has_slot = False
+                self._free_slot()
             # More threads than slots: some were started for slots lent out.
             surplus = len(self._live) - self._lent > self._limit and not self._closing
             if surplus:
-                self._live.discard(worker)
-            return surplus
+                self._leave(worker)
+            return not surplus
+
+    def _wait_for_slot(self, worker: Worker) -> None:
+        with self._lock:
+            if worker.has_slot:  # given to it by `_count_from_now_on`
+                return
+            turn = self._take_slot(first=False)
+            worker.has_slot = True
+        if turn is not None:
+            turn.acquire()
 
     # -- with the lock held ------------------------------------------------------
+
+    def _outstanding(self) -> int:
+        """Jobs put and not yet ended."""
+        ended = sum([worker.ended for worker in tuple(self._live)])
+        return self._put - self._ended_elsewhere - ended
+
+    def _leave(self, worker: Worker) -> None:
+        self._live.discard(worker)
+        self._ended_elsewhere += worker.ended
+
+    def _count_from_now_on(self) -> None:
+        self._counts = True
+        for worker in self._live:
+            if worker.job is not None:
+                worker.has_slot = True
+                self._running += 1
 
     def _take_slot(self, *, first: bool) -> threading.Lock | None:
         """Take a slot, or give the lock to acquire for the next one that is freed."""
@@ -225,7 +274,7 @@ class Threads(Generic[J]):
     def _grow(self) -> None:
         size = len(self._live)
         if (
-            self._outstanding > size
+            self._outstanding() > size
             and size - self._lent < self._limit
             and not self._closing
         ):

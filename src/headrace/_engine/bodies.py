@@ -53,46 +53,79 @@ async def under_limit(
         BaseException: What the body raised.
         CancelledError: This wait was cancelled; or the body was left behind.
     """
-    loop = asyncio.get_running_loop()
-    task = scheduler.new_task(_contained(coro), name=run.name, context=context)
-    run.set_body(task)
-    over: asyncio.Future[None] = loop.create_future()
-
-    def end(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    def stop(why: str) -> None:
-        run.rarely().stop = run.rarely().stop or why
-        inner = run.inner_scope()
-        if inner is not None:
-            stopping.cancel_scope(inner)
-        task.cancel()
-        run.rare.timer = loop.call_later(grace, end)
-
-    grace = scheduler.host.settings.cancel_grace_seconds
-    task.add_done_callback(end)
-    run.rarely().timer = loop.call_later(run.spec.timeout_seconds, stop, LIMIT)
+    body = _Limited(run, scheduler, context, coro)
     interrupted = False
-    while not over.done():
+    while not body.over.done():
         try:
-            await asyncio.shield(over)
+            await asyncio.shield(body.over)
         except asyncio.CancelledError:
             if not interrupted:
-                run.rare.timer.cancel()
-                stop(stopping.CANCEL)
+                body.stop(stopping.CANCEL)
             interrupted = True
-    run.rare.timer.cancel()
-    run.rare.timer = None
-    if not task.done():
-        run.rare.is_left_behind = True
-        stopping.leave_behind(scheduler, task, run.name, run.rare.stop)
-    if interrupted or not task.done():
+    outcome = body.outcome()
+    if interrupted or outcome is None:
         raise asyncio.CancelledError
-    value, error = task.result()
+    value, error = outcome
     if error is not None:
         raise error
     return value
+
+
+class _Limited:
+    """A body in an asyncio task of its own, and the timer that limits it.
+
+    Attributes:
+        over: Done when the body has ended, or is waited for no longer.
+    """
+
+    __slots__ = ("_coro", "_grace", "_loop", "_run", "_task", "over")
+
+    def __init__(
+        self, run: Any, scheduler: Any, context: Context, coro: Coroutine[Any, Any, Any]
+    ) -> None:
+        self._run = run
+        self._coro = coro
+        self._grace: float = scheduler.host.settings.cancel_grace_seconds
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        task = scheduler.new_task(_contained(coro), name=run.name, context=context)
+        self._task: asyncio.Task[tuple[Any, BaseException | None]] = task
+        run.set_body(task)
+        limit = run.spec.timeout_seconds
+        run.rarely().timer = self._loop.call_later(limit, self.stop, LIMIT)
+        task.add_done_callback(self._end)
+
+    def stop(self, why: str) -> None:
+        """Cancel the body, and give it the grace period to clean up."""
+        rare = self._run.rare
+        rare.timer.cancel()
+        rare.stop = rare.stop or why
+        inner = self._run.inner_scope()
+        if inner is not None:
+            stopping.cancel_scope(inner)
+        self._task.cancel()
+        rare.timer = self._loop.call_later(self._grace, self._end)
+
+    def _end(self, _: object = None) -> None:
+        if not self.over.done():
+            self._run.rare.timer.cancel()  # it may be due in this very turn of the loop
+            self.over.set_result(None)
+
+    def outcome(self) -> tuple[Any, BaseException | None] | None:
+        """What the body returned or raised; None if it was left behind."""
+        run, task = self._run, self._task
+        outcome = None
+        if not task.done():
+            run.rare.is_left_behind = True
+            stopping.leave_behind(run.scope, task, run.name, run.rare.stop)
+        elif task.cancelled():
+            self._coro.close()  # it never took its first step
+        else:
+            outcome = task.result()
+            if outcome[1] is None:
+                stopping.note_overrun(self._loop, run)
+        run.rare.timer = None
+        return outcome
 
 
 async def _contained(
@@ -128,7 +161,7 @@ def block_on(
         async def run() -> None:
             outcome.append(await _contained(coro))
 
-        task = context.run(scheduler.spawn, run(), name=what)
+        task: asyncio.Task[None] = context.run(scheduler.spawn, run(), name=what)
         tasks.append(task)
         task.add_done_callback(lambda _: fire())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Mapping
 from random import random
+from threading import get_ident
 from time import time
 from typing import Any, Final, cast
 
@@ -21,19 +22,13 @@ from headrace._concurrency.bodies import (
 )
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
-from headrace._engine.direct import (
-    announce,
-    begin,
-    block_for_inputs,
-    end,
-    pending,
-    sources_of,
-    way_out,
-)
+from headrace._engine.direct import block_for_inputs, pending, sources_of, way_out
+from headrace._engine.in_place import announce, begin, end
 from headrace._engine.outcomes import (
     Outcome,
     drained,
     may_retry,
+    must_ask,
     of_error,
     of_value,
     retry_delay,
@@ -74,9 +69,13 @@ def call_run(
         _refuse_to_wait(spec, sources, (*args, *kwargs.values()))
     run = new_run(scope, spec, args, kwargs)
     run.seen = True
-    scope.enter(run)
+    run.handle = get_ident()
+    face = this_face()
     outcome: Outcome | None = None
     try:
+        scope.enter(run)
+        if face is not None:
+            face.inside.add(run)
         if scope.host.announcer is not None:
             announce(run)
         if sources is not None:
@@ -87,8 +86,8 @@ def call_run(
         outcome = of_error(run, error)
         raise
     finally:
-        end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-        scope.leave(run)
+        if face is None or face.claim(run):
+            end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
     return run
 
 
@@ -130,7 +129,7 @@ def _attempts_here(run: TaskFuture[Any]) -> Outcome:
         outcome = _attempt_here(run)
         if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
             return outcome
-        if run.spec.retry.condition is not None and not _allows_here(run, outcome):
+        if must_ask(run, _FAILED) and not _allows_here(run, outcome):
             return outcome
         now = time()
         delay = retry_delay(run, random, now)
@@ -153,7 +152,7 @@ def _attempt_here(run: TaskFuture[Any]) -> Outcome:
     context = contextvars.copy_context()
     try:
         with body_here():
-            if this_face() is None:
+            if this_face() is None or not run.spec.interrupt:
                 value = context.run(_body_here, run)
             else:
                 with unshielded():

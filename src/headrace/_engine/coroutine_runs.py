@@ -11,13 +11,21 @@ from typing import Any, Final
 
 from headrace._engine import stopping
 from headrace._engine.inputs import put_inputs
-from headrace._engine.outcomes import Outcome, may_retry, of_error, of_value
+from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
 from headrace._engine.resolve import ATOMS
 from headrace.context import CURRENT
 from headrace.futures import TaskFuture
-from headrace.states import State, StateType
+from headrace.states import State, StateType, format_exception
 
-__all__ = ("ask_to_retry", "finish_awaitable", "live", "plain_value", "trimmed")
+__all__ = (
+    "ask_to_retry",
+    "finish_asking",
+    "finish_awaitable",
+    "live",
+    "plain_value",
+    "refused",
+    "trimmed",
+)
 
 log: Final = logging.getLogger("headrace.engine")
 
@@ -61,21 +69,19 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
         else:
             value = await plain_value(value)
             if spec.timeout_seconds is not None:
-                stopping.note_overrun(scheduler, run)
+                stopping.note_overrun(scheduler.loop, run)
             outcome = of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
-    may_go_on = True
-    if outcome[0] is _FAILED and may_retry(run, _FAILED) and spec.retry.condition:
-        outcome, may_go_on = await _asked(run, outcome)
-    scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
+    if outcome[0] is _FAILED and must_ask(run, _FAILED):
+        await finish_asking(run, scheduler, outcome)
+    else:
+        scheduler.attempt_ended(run, outcome)
     # On 3.12 and later an error reaches this frame through the body's, as its f_back.
     del run, outcome
 
 
-def _never_started(
-    run: TaskFuture[Any], scheduler: Any, error: BaseException
-) -> None:
+def _never_started(run: TaskFuture[Any], scheduler: Any, error: BaseException) -> None:
     scheduler.starting -= 1
     scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
     if scheduler.ready and not scheduler.loop.is_closed():
@@ -86,11 +92,15 @@ async def finish_awaitable(
     run: TaskFuture[Any], scheduler: Any, awaitable: Awaitable[Any]
 ) -> None:
     """The rest of an attempt whose plain body returned something to await (DEF-06)."""
+    CURRENT.set(run)  # in this task's own context: nothing to reset
     try:
         outcome = of_value(run, await awaitable)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
-    scheduler.attempt_ended(run, outcome)
+    if must_ask(run, outcome[0]):
+        await finish_asking(run, scheduler, outcome)
+    else:
+        scheduler.attempt_ended(run, outcome)
     del run, outcome
 
 
@@ -103,17 +113,28 @@ async def plain_value(value: Any) -> Any:
     return value
 
 
-async def _asked(run: TaskFuture[Any], outcome: Outcome) -> tuple[Outcome, bool]:
-    """Whether the user's condition allows another attempt; a cancel ends the asking."""
+async def finish_asking(
+    run: TaskFuture[Any], scheduler: Any, outcome: Outcome, answer: object = None
+) -> None:
+    """End an attempt as the user's condition decides; a cancel ends the asking.
+
+    Args:
+        run: The run, its body having failed. The time limit is no more of concern.
+        scheduler: Its scheduler.
+        outcome: How the attempt ended.
+        answer: What the condition said, if it was asked elsewhere: something to await.
+    """
+    stopping.lift_limit(run)
+    allowed = False
     try:
-        answer = ask_to_retry(run, outcome)
+        answer = ask_to_retry(run, outcome) if answer is None else answer
         allowed = bool(await answer if inspect.isawaitable(answer) else answer)
     except BaseException as error:  # noqa: BLE001 - the condition may raise anything
         if isinstance(error, Exception):
             refused(run, error)
-            return outcome, False
-        return of_error(run, error), False
-    return outcome, allowed
+        else:
+            outcome = of_error(run, error)
+    scheduler.attempt_ended(run, outcome, may_go_on=allowed)
 
 
 def ask_to_retry(run: Any, outcome: Outcome) -> Any:
@@ -126,10 +147,9 @@ def ask_to_retry(run: Any, outcome: Outcome) -> Any:
 def refused(run: Any, error: BaseException) -> None:
     """Log a condition that raised; the run is not retried then."""
     log.error(
-        "retry_condition_fn of %r raised %s: %s; the run is not retried",
+        "retry_condition_fn of %r raised %s; the run is not retried",
         run.name,
-        type(error).__name__,
-        error,
+        format_exception(error),
         exc_info=error,
     )
 

@@ -19,19 +19,21 @@ from headrace._engine.coroutine_runs import (
     refused,
     trimmed,
 )
+from headrace._engine.host import Host
+from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import substitute_inputs
-from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import (
     Outcome,
     may_retry,
+    must_ask,
     of_error,
     of_value,
     retry_delay,
 )
 from headrace._engine.resolve import ATOMS, Source, find
-from headrace._engine.scheduler import Scheduler, not_ready, prepare_retry
+from headrace._engine.scheduler import Scheduler, held_back, prepare_retry
 from headrace._engine.scopes import Scope
-from headrace._engine.stopping import end_family
+from headrace._engine.stopping import lift_limit
 from headrace._engine.submitting import materialised, new_run
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun
@@ -42,60 +44,20 @@ from headrace.specs import TaskSpec
 from headrace.states import State, StateType
 
 __all__ = (
-    "announce",
     "await_inputs",
     "await_run",
-    "begin",
     "block_for_inputs",
-    "end",
     "pending",
     "sources_of",
     "way_out",
 )
 
-_RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
 
 
 # -- shared with called runs and flow runs -------------------------------------------
-
-
-def announce(run: Record) -> None:
-    """Tell the observers of a run's latest state; they hear it on their loop."""
-    host = run.scope.host
-    if host.announcer is None:
-        return
-    event = host.announcer.announce(run)
-    scheduler = run.scope.scheduler or host.open()
-    if scheduler.is_here():
-        host.announcer.publish(event)
-    elif not scheduler.loop.is_closed():
-        scheduler.call(host.announcer.publish, event)
-
-
-def begin(run: Record) -> None:
-    """Enter Running."""
-    run.started = time()
-    run.attempts += 1
-    run.phase = _RUNNING
-    if run.scope.host.announcer is not None:
-        announce(run)
-
-
-def end(run: Any, outcome: Outcome) -> None:
-    """Enter the final state, and let go of all that the run needed."""
-    run.outcome = outcome[1]
-    run.ended = time()
-    run.phase = outcome[0]
-    if run.rare is not None:
-        end_family(run, outcome[0])
-    if run.scope.host.announcer is not None:
-        announce(run)
-    run.args = ()
-    run.kwargs = NO_KWARGS
-    run.context = run.handle = run.upstreams = None
 
 
 def sources_of(
@@ -166,7 +128,7 @@ def _put(run: Any, sources: tuple[list[Source], list[Source]]) -> Outcome | None
     for source in required:
         kind = source.type if isinstance(source, State) else source.phase
         if kind is not _COMPLETED:
-            return _CANCELLED, not_ready(run, source)
+            return _CANCELLED, held_back(run, required)
     try:
         substitute_inputs(run)
     except Exception as error:  # noqa: BLE001 - users' containers may raise anything
@@ -214,7 +176,6 @@ async def await_run(
         raise
     finally:
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-        scope.leave(run)
     return run
 
 
@@ -222,9 +183,11 @@ async def _attempts(run: TaskFuture[Any]) -> Outcome:
     while True:
         begin(run)
         outcome = await _attempt(run)
+        if run.rare is not None:
+            lift_limit(run)
         if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
             return outcome
-        if not await _condition_allows(run, outcome):
+        if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
             return outcome
         now = time()
         delay = retry_delay(run, random, now)
@@ -267,8 +230,6 @@ def _scheduler_here(scope: Scope) -> Scheduler:
 
 
 async def _condition_allows(run: TaskFuture[Any], outcome: Outcome) -> bool:
-    if run.spec.retry.condition is None:
-        return True
     try:
         answer = ask_to_retry(run, outcome)
         return bool(await answer if hasattr(answer, "__await__") else answer)

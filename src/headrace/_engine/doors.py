@@ -18,8 +18,10 @@ from headrace._concurrency.bodies import (
     block_until,
     is_plain_code,
     shielded,
+    stoppable_here,
     this_face,
 )
+from headrace._concurrency.loops import running_loop
 from headrace._engine.bodies import block_on
 from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
@@ -32,6 +34,7 @@ from headrace._engine.thread_runs import ThreadCall
 from headrace._engine.verdict import log_unseen
 from headrace.exceptions import BlockedLoop
 from headrace.futures import TaskFuture
+from headrace.futures.watching import tell_loop
 from headrace.runs import Record
 from headrace.specs import FlowSpec, TaskSpec
 from headrace.states import StateType
@@ -93,6 +96,7 @@ def _scope_here(holder: Any) -> Generator[Scope]:
         return
     host = Host()
     scope = Scope(host, "task run")
+    scope.blocks = running_loop()
     is_over = False
     try:
         yield scope
@@ -251,7 +255,7 @@ async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     async with _scope_on_loop(holder) as scope:
         owner = holder if holder is not None else scope
         body = _Body(lambda: call_flow(spec, args, kwargs, owner, wait_for), spec.name)
-        return await _in_thread(scope.opened(), body)
+        return await _in_thread(scope, body)
 
 
 class _Body(Generic[T]):
@@ -278,25 +282,24 @@ class _Body(Generic[T]):
 
     def perform(self, face: ThreadFace) -> None:
         """Make the call, in the thread. Raises nothing."""
-        face.enter(self)
-        try:
-            self.face = face
-            if self._is_stopped:
-                self.outcome = (None, asyncio.CancelledError())
-            else:
-                with shielded():
+        with stoppable_here(self):
+            try:
+                self.face = face
+                if self._is_stopped:
+                    self.outcome = (None, asyncio.CancelledError())
+                else:
                     self.outcome = (self._context.run(self._call), None)
-        except BaseException as error:  # noqa: BLE001 - a body may raise anything
-            self.outcome = (None, error)
-        face.leave(self)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            except BaseException as error:  # noqa: BLE001 - a body may raise anything
+                self.outcome = (None, error)
+        tell_loop(self._loop, self._tell)
 
     def stop(self, grace: float) -> None:
         """Tell the call to stop, and wait no longer than the grace. On the loop."""
         self._is_stopped = True
-        if self.face is not None:
-            self.face.stop(self, "was cancelled", interrupt=True)
+        if self.face is None:
+            self._tell()  # no thread has taken it, and the one that does drops it
+            return
+        self.face.stop(self, "was cancelled", interrupt=True)
         self._loop.call_later(grace, self._tell)
 
     def _tell(self) -> None:
@@ -304,10 +307,14 @@ class _Body(Generic[T]):
             self.over.set_result(None)
 
 
-async def _in_thread(scheduler: Any, body: _Body[T]) -> T:
-    """Call in a worker thread of a scheduler; a cancellation is passed on to it."""
-    thread_call = ThreadCall(body.perform)
-    scheduler.workers().put(thread_call)
+async def _in_thread(scope: Scope, body: _Body[T]) -> T:
+    """Call in a worker thread of a scope; a cancellation is passed on to it."""
+    scheduler = scope.opened()
+    thread_call = ThreadCall(body.perform, body.name)
+    if scheduler.is_here():
+        scheduler.workers().put(thread_call)
+    else:
+        scheduler.call(lambda job: scheduler.workers().put(job), thread_call)
     interrupted = False
     while not body.over.done():
         try:
@@ -318,7 +325,7 @@ async def _in_thread(scheduler: Any, body: _Body[T]) -> T:
             interrupted = True
     outcome = body.outcome
     if outcome is None and body.face is not None:
-        leave_thread_behind(scheduler, body.face, thread_call, body.name)
+        leave_thread_behind(scope, body.face, thread_call)
     if interrupted or outcome is None:
         raise asyncio.CancelledError
     value, error = outcome

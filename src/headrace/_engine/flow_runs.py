@@ -14,25 +14,21 @@ from headrace._concurrency.bodies import (
     ThreadFace,
     body_here,
     stoppable_here,
+    this_face,
     unshielded,
 )
+from headrace._concurrency.loops import running_loop
 from headrace._engine import stopping
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.coroutine_runs import trimmed
-from headrace._engine.direct import (
-    announce,
-    await_inputs,
-    begin,
-    block_for_inputs,
-    end,
-    sources_of,
-)
+from headrace._engine.direct import await_inputs, block_for_inputs, sources_of
 from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.in_place import announce, begin, end
 from headrace._engine.outcomes import LIMIT, Outcome, drained, of_error
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict
 from headrace.context import CURRENT
-from headrace.exceptions import CancelledRun
+from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.futures.watching import await_ends, block_for_ends
 from headrace.runs import Record
 from headrace.specs import FlowSpec
@@ -70,7 +66,8 @@ class FlowRun(Record):
         self.created = time()
         self.attempts = 0
         self.ident = self.log = self.rare = None
-        self.context = self.handle = self.upstreams = None
+        self.context = self.upstreams = None
+        self.handle: int | None = None
         # A flow that belongs to a scope that was cancelled is cancelled with it.
         self.scope.is_cancelled = parent is not None and parent.is_cancelled
 
@@ -101,11 +98,9 @@ class FlowRun(Record):
         """See `Record.failure_text`."""
         return f"Flow run encountered an exception. {format_exception(error)}"
 
-    def ended_as(self, outcome: Outcome) -> None:
-        """Enter the final state."""
-        end(self, outcome)
-        if self.parent is not None:
-            self.parent.leave(self)
+    def home(self) -> Scope | None:
+        """See `Record.home`."""
+        return self.parent
 
 
 def _entered(run: FlowRun) -> None:
@@ -162,7 +157,7 @@ async def await_flow(
         raise
     finally:
         run.scope.has_ended = True
-        run.ended_as(outcome or (_CANCELLED, CancelledRun(run.name)))
+        end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             await host.aclose()
     return run
@@ -209,9 +204,13 @@ async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
     interrupted = await finish_scope(scope, cancel=scope.is_cancelled)
     if interrupted:
         raise asyncio.CancelledError
-    required, tolerated = futures_in(value) if value is not None else ([], [])
-    await await_ends([*required, *tolerated], None)
-    return verdict(run, scope, value)
+    try:
+        if value is not None:
+            required, tolerated = futures_in(value)
+            await await_ends([*required, *tolerated], None)
+        return verdict(run, scope, value)
+    except Exception as error:  # noqa: BLE001 - users' containers may raise anything
+        return of_error(run, trimmed(error), kind="Flow")
 
 
 def _is_being_cancelled(run: FlowRun) -> bool:
@@ -244,9 +243,14 @@ def call_flow(
     )
     host = _host_of(parent, template, shares=shares)
     run = FlowRun(spec, args, kwargs, host, parent)
-    _entered(run)
+    run.handle = get_ident()
+    run.scope.blocks = running_loop()
+    mine = this_face()
     outcome: Outcome | None = None
     try:
+        if mine is not None:
+            mine.inside.add(run)
+        _entered(run)
         sources = sources_of(args, kwargs, wait_for)
         outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
@@ -256,12 +260,16 @@ def call_flow(
             else:
                 with stoppable_here(run) as face, _limit_on(run, face):
                     outcome = _body_and_runs_here(run)
+    except RunInterrupted as error:
+        # If it is a body around this that has to stop, it will be told again.
+        outcome = of_error(run, error, kind="Flow")
     except BaseException as error:
         outcome = of_error(run, error, kind="Flow")
         raise
     finally:
         run.scope.has_ended = True
-        run.ended_as(outcome or (_CANCELLED, CancelledRun(run.name)))
+        if mine is None or mine.claim(run):
+            end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             host.close()
     return run
@@ -305,14 +313,18 @@ def _body_and_runs_here(run: FlowRun) -> Outcome:
     finish_scope_here(scope, cancel=scope.is_cancelled)
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, asyncio.CancelledError(), kind="Flow")
-    required, tolerated = futures_in(value) if value is not None else ([], [])
-    block_for_ends(
-        [*required, *tolerated],
-        None,
-        what=f"{run.spec.name}()",
-        instead=f"await {run.spec.name}.acall(...)",
-    )
-    return verdict(run, scope, value)
+    try:
+        if value is not None:
+            required, tolerated = futures_in(value)
+            block_for_ends(
+                [*required, *tolerated],
+                None,
+                what=f"{run.spec.name}()",
+                instead=f"await {run.spec.name}.acall(...)",
+            )
+        return verdict(run, scope, value)
+    except Exception as error:  # noqa: BLE001 - users' containers may raise anything
+        return of_error(run, trimmed(error), kind="Flow")
 
 
 def _body_here(run: FlowRun) -> Any:

@@ -11,16 +11,17 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from headrace._concurrency.bodies import block_until
+from headrace._concurrency.bodies import block_until, this_face
 from headrace._concurrency.loops import HelperLoop
 from headrace._engine import stopping
+from headrace._engine.in_place import end_abandoned
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
-from headrace.exceptions import ForkedRuntime
+from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.settings import Settings, current_settings
 
 __all__ = ("Host", "finish_scope", "finish_scope_here")
@@ -33,7 +34,7 @@ class Host:
 
     __slots__ = (
         "_helper", "_keys", "_lock", "_max_threads", "_prefix", "_settings",
-        "announcer", "observers", "pid", "scheduler",
+        "announcer", "pid", "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -45,8 +46,8 @@ class Host:
     ) -> None:
         self._settings = settings
         self._max_threads = max_threads
-        self.observers = tuple(observers)
-        self.announcer = Announcer(self.observers) if self.observers else None
+        observers = tuple(observers)
+        self.announcer = Announcer(observers) if observers else None
         self.scheduler: Scheduler | None = None
         self.pid = os.getpid()
         self._helper: HelperLoop | None = None
@@ -67,12 +68,10 @@ class Host:
         return self._max_threads or self.settings.max_threads
 
     def derived(self) -> Host:
-        """A host with the same options, for another loop."""
-        return Host(
-            settings=self._settings,
-            observers=self.observers,
-            max_threads=self._max_threads,
-        )
+        """A host with the same options and observers, for another loop."""
+        host = Host(settings=self._settings, max_threads=self._max_threads)
+        host.announcer = self.announcer
+        return host
 
     def new_key(self) -> int:
         """A fresh 128-bit identifier: ten random bytes and a count."""
@@ -113,13 +112,26 @@ class Host:
         if scheduler.threads is not None:
             scheduler.threads.close()
         if self._helper is not None:
-            self._helper.close(scheduler.zombies)
+            try:
+                if self.announcer is not None:
+                    # Behind all that its observers are still to be told.
+                    block_until(lambda fire: scheduler.call(_fire, fire))
+            finally:
+                self._helper.close(scheduler.zombies)
 
     async def aclose(self) -> None:
         """End the threads of a host that uses the running loop."""
         scheduler = self.scheduler
-        if scheduler is not None and scheduler.threads is not None:
-            scheduler.threads.close()
+        if scheduler is None:
+            return
+        try:
+            if self.announcer is not None:
+                told: asyncio.Future[None] = scheduler.loop.create_future()
+                scheduler.call(_settle, told)
+                await told
+        finally:
+            if scheduler.threads is not None:
+                scheduler.threads.close()
 
     def stats(self) -> dict[str, int]:
         """Counts of what there is now."""
@@ -161,16 +173,18 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
             # Runs that were called in place in other threads end there.
             loop.call_soon_threadsafe(_settle, idle)
 
-        scope.on_idle = tell
-        scope.check_idle()
+        scope.tell_when_idle(tell)
         try:
             await idle
         except asyncio.CancelledError:
             interrupted = True
             stopping.cancel_scope(scope)
-    scope.on_idle = None
     scope.has_ended = True
     return interrupted
+
+
+def _fire(fire: Callable[[], None]) -> None:
+    fire()
 
 
 def _settle(waiter: asyncio.Future[None]) -> None:
@@ -183,27 +197,51 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
 
     Raises:
         KeyboardInterrupt: It came while waiting; the runs are cancelled then, and
-            this returns, by raising it, when they have ended.
-        RunInterrupted: A body of this thread was told to stop; as above.
+            this returns, by raising it, when they have ended. A second one is
+            raised at once.
     """
     if scope.host.is_forked():
         scope.has_ended = True  # its runs go on in the parent, and nothing of it here
         return
-    if cancel:
-        stopping.tell_to_cancel(scope)
+    if scope.direct:
+        _end_leftovers(scope)
     interrupted: BaseException | None = None
-    while not _ended(scope):
+    is_over, stoppable = False, True
+    while not is_over:
         try:
-            # Once told to stop, what is left to wait for is the end of the runs.
-            stoppable = interrupted is None
-            block_until(lambda fire: _on_idle(scope, fire), stoppable=stoppable)
+            if cancel:
+                stopping.tell_to_cancel(scope)
+            is_over = _ended(scope)
+            if not is_over:
+                block_until(lambda fire: _on_idle(scope, fire), stoppable=stoppable)
+        except RunInterrupted:
+            # What is left to wait for is the end of the runs.
+            cancel, stoppable = True, False
         except BaseException as error:
             if interrupted is not None and isinstance(error, KeyboardInterrupt):
                 raise  # asked for twice: no more patience
-            interrupted = error
-            stopping.tell_to_cancel(scope)
+            interrupted, cancel, stoppable = error, True, False
     if interrupted is not None:
         raise interrupted
+
+
+def _end_leftovers(scope: Scope) -> None:
+    """End runs in place that Ctrl-C tore out of their own code before its end.
+
+    The body of the scope has ended, so in this very thread none can be going on.
+    """
+    ident, face = threading.get_ident(), this_face()
+
+    def claims(run: Any) -> bool:
+        return run.handle == ident and (face is None or face.claim(run))
+
+    def end(_: object) -> None:
+        end_abandoned(scope, claims, stopping.tell_to_cancel)
+
+    if scope.scheduler is None:
+        end(None)
+    else:
+        scope.scheduler.call(end, None)
 
 
 def _ended(scope: Scope) -> bool:
@@ -219,9 +257,7 @@ def _on_idle(scope: Scope, fire: Any) -> None:
             scope.has_ended = True
             fire()
         else:
-            scope.on_idle = lambda: scheduler.call(close, None)
-            # A run that was called in another thread may have ended just before.
-            scope.check_idle()
+            scope.tell_when_idle(lambda: scheduler.call(close, None))
 
     scheduler = scope.scheduler or scope.opened()
     scheduler.call(close, None)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import random
 from threading import get_ident
 from time import perf_counter, time
@@ -26,12 +26,14 @@ from typing import Any, Final
 from headrace._concurrency.inbox import SLICE_SECONDS, Inbox
 from headrace._concurrency.threads import Threads
 from headrace._engine import coroutine_runs, stopping, thread_runs
+from headrace._engine.families import cancel_children, end_family
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import Outcome, may_retry, retry_delay
 from headrace._engine.resolve import ATOMS, Source, find
 from headrace.events import Announcer
-from headrace.exceptions import CancelledRun, UpstreamTaskError
+from headrace.exceptions import BlockedLoop, CancelledRun, UpstreamTaskError
 from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.watching import tell_loop
 from headrace.states import FINAL, State, StateType, upstream_error
 
 __all__ = ("WINDOW", "Scheduler")
@@ -93,7 +95,10 @@ class Scheduler:
         if required is None and run.kwargs is NO_KWARGS and wait_for is None:
             self.admit(run)
         else:
-            self._take_with_inputs(run, wait_for)
+            try:
+                self._take_with_inputs(run, wait_for)
+            except Exception as error:  # noqa: BLE001 - users' containers may raise anything
+                self.finish(run, _FAILED, error)
 
     def take_wait(self, item: tuple[TaskFuture[Any], object]) -> None:
         """`take` for the inbox, which passes one item."""
@@ -139,12 +144,16 @@ class Scheduler:
     def _await_upstream(self, run: TaskFuture[Any], source: Any) -> None:
         if source.scope.scheduler is self:
             source.add_waiter(run)
-        else:  # a run of another runtime: its loop tells ours
+            return
+        way_around = run.scope.way_around(source.scope.scheduler.loop)
+        if way_around is not None:
+            raise BlockedLoop(run.name, f"the run {source.name!r} is not done", way_around)
 
-            def ended(_: object) -> None:
-                self.call(self._wake_dependant, run)
+        def ended(_: object) -> None:
+            # A run of another runtime: its loop tells ours.
+            tell_loop(self.loop, functools.partial(self._wake_dependant, run))
 
-            source.watch(ended)
+        source.watch(ended)
 
     def _inputs_ended(self, run: TaskFuture[Any]) -> None:
         rare = run.rare
@@ -157,7 +166,7 @@ class Scheduler:
         for source in upstreams:
             kind = source.type if isinstance(source, State) else source.phase
             if kind is not _COMPLETED:
-                self.finish(run, _CANCELLED, not_ready(run, source))
+                self.finish(run, _CANCELLED, held_back(run, upstreams))
                 return
         self.admit(run)
 
@@ -231,7 +240,7 @@ class Scheduler:
             rare.timer.cancel()
             rare.timer = None
         if rare is not None and rare.stop is not None and rare.children:
-            stopping.cancel_children(run)
+            cancel_children(run)
         run.scope.active.discard(run)
         if phase is _FAILED and may_go_on and may_retry(run, phase):
             self._retry_later(run, data)
@@ -263,7 +272,7 @@ class Scheduler:
         # Last: whoever reads a final phase, on any thread, finds the rest there.
         run.phase = phase
         if run.rare is not None:
-            stopping.end_family(run, phase)
+            end_family(run, phase)
         if self.announcer is not None:
             self.announce(run)
         run.args = ()
@@ -341,9 +350,8 @@ class Scheduler:
 
     def announce(self, run: Any) -> None:
         """Tell the observers that a run has entered its latest state. On the loop."""
-        announcer = self.announcer
-        if announcer is not None:
-            announcer.publish(announcer.announce(run))
+        if self.announcer is not None:
+            self.announcer.announce(run)
 
 
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
@@ -360,12 +368,26 @@ def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
     run.wait_for_retry(message, data, now + delay)
 
 
-def not_ready(run: Any, source: Source) -> UpstreamTaskError:
-    """Why a run is held back; the upstream's failure is passed on to this run."""
-    if isinstance(source, State):
-        name = source.state_details.task_run_id or "a state without a run"
-        return upstream_error(run.name, name, source)
-    return upstream_error(run.name, source.name, source.state)
+def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
+    """Why a run does not start: the first of its upstreams that did not complete.
+
+    Of those that did not, each is passed on to this run: who is given its outcome has
+    been given theirs.
+    """
+    failed = [source for source in sources if not _has_completed(source)]
+    for source in failed:
+        if not isinstance(source, State):
+            source.see()
+    first = failed[0]
+    if isinstance(first, State):
+        name = first.state_details.task_run_id or "a state without a run"
+        return upstream_error(run.name, name, first)
+    return upstream_error(run.name, first.name, first.last_state)
+
+
+def _has_completed(source: Source) -> bool:
+    kind = source.type if isinstance(source, State) else source.phase
+    return kind is _COMPLETED
 
 
 def withdrawn(run: Any) -> CancelledRun:

@@ -17,6 +17,8 @@ from typing import Any, Final
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.inbox import SLICE_SECONDS
 from headrace._concurrency.loops import is_asyncio_task
+from headrace._engine.families import cancel_children
+from headrace._engine.in_place import end_abandoned
 from headrace._engine.outcomes import LIMIT, of_error
 from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.states import FINAL, StateType
@@ -24,11 +26,10 @@ from headrace.states import FINAL, StateType
 __all__ = (
     "CANCEL",
     "cancel",
-    "cancel_children",
     "cancel_scope",
-    "end_family",
     "leave_behind",
     "leave_thread_behind",
+    "lift_limit",
     "note_overrun",
     "set_limit",
     "tell_to_cancel",
@@ -54,14 +55,14 @@ def set_limit(item: tuple[Any, Any]) -> None:
         rare.timer = scheduler.loop.call_later(left, _at_limit, scheduler, run)
 
 
-def note_overrun(scheduler: Any, run: Any) -> None:
+def note_overrun(loop: asyncio.AbstractEventLoop, run: Any) -> None:
     """Say that a body held the loop past its limit, so that nothing could stop it."""
     rare = run.rare
     if (
         rare is not None
         and rare.stop is None
         and rare.timer is not None
-        and scheduler.loop.time() > rare.timer.when()
+        and loop.time() > rare.timer.when()
     ):
         log.warning(
             "%s completed after its limit of %s seconds: it never let the event loop "
@@ -69,6 +70,19 @@ def note_overrun(scheduler: Any, run: Any) -> None:
             run.name,
             run.spec.timeout_seconds,
         )
+
+
+def lift_limit(run: Any) -> None:
+    """The body of an attempt has ended: what follows is not limited. On the loop."""
+    rare = run.rare
+    if rare is None or rare.stop == CANCEL or run.phase in FINAL:
+        return
+    if rare.timer is not None:
+        rare.timer.cancel()
+        rare.timer = None
+    if rare.stop is not None and rare.children:
+        cancel_children(run)
+    rare.stop = None
 
 
 def _at_limit(scheduler: Any, run: Any) -> None:
@@ -134,32 +148,37 @@ def _give_up(scheduler: Any, run: Any) -> None:
         return
     handle, why = run.handle, run.rare.stop
     if is_asyncio_task(handle):
-        leave_behind(scheduler, handle, run.name, why)
+        leave_behind(run.scope, handle, run.name, why)
         # Not retried: another attempt would overlap the one that still runs.
         run.rare.is_left_behind = True
         scheduler.attempt_ended(run, of_error(run, asyncio.CancelledError()))
         return
     if isinstance(handle, ThreadFace):
-        leave_thread_behind(scheduler, handle, run, run.name, why)
+        leave_thread_behind(run.scope, handle, run, why)
     scheduler.attempt_ended(run, of_error(run, RunInterrupted()))
 
 
 def leave_thread_behind(
-    scheduler: Any, face: ThreadFace, job: object, name: str, why: str = CANCEL
+    scope: Any, face: ThreadFace, job: Any, why: str = CANCEL
 ) -> None:
-    """Abandon a thread whose body does not stop, and say so."""
-    if scheduler.threads.abandon(face, job):
+    """Abandon a thread whose body does not stop, say so, and end what it called."""
+    if scope.scheduler.threads.abandon(face, job):
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
-            name,
+            job.name,
             "at its time limit" if why == LIMIT else "when it was cancelled",
         )
+        end_abandoned(scope, face.claim, cancel_scope)
 
 
 def leave_behind(
-    scheduler: Any, task: asyncio.Task[Any], name: str, why: str | None
+    scope: Any, task: asyncio.Task[Any], name: str, why: str | None
 ) -> None:
-    """Count a task whose body swallows its cancellation among the zombies."""
+    """Count a task whose body swallows its cancellation among the zombies.
+
+    What it awaits in place will not end by itself either, and is ended.
+    """
+    scheduler = scope.scheduler
     scheduler.zombies.add(task)
     task.add_done_callback(scheduler.zombies.discard)
     log.warning(
@@ -169,27 +188,7 @@ def leave_behind(
         scheduler.host.settings.cancel_grace_seconds,
         "exceeded its time limit" if why is LIMIT else "was cancelled",
     )
-
-
-def end_family(run: Any, phase: StateType) -> None:
-    """Leave the parent; cancel children if the run did not end by itself."""
-    rare = run.rare
-    if rare.timer is not None:
-        rare.timer.cancel()
-        rare.timer = None
-    if rare.parent is not None:
-        if rare.parent.rare.children is not None:
-            rare.parent.rare.children.discard(run)
-        rare.parent = None
-    if rare.children and (phase is _CANCELLED or rare.stop is not None):
-        cancel_children(run)
-
-
-def cancel_children(run: Any) -> None:
-    """Cancel what a run that was cancelled or timed out has submitted."""
-    children, run.rare.children = run.rare.children, None
-    for child in list(children or ()):
-        child.cancel()
+    end_abandoned(scope, lambda run: run.body_task() is task, cancel_scope)
 
 
 def cancel_scope(scope: Any) -> None:
@@ -217,8 +216,17 @@ def cancel_scope(scope: Any) -> None:
         loop = task.get_loop()
         if loop is scheduler.loop:
             task.cancel()
+            grace = scheduler.host.settings.cancel_grace_seconds
+            loop.call_later(grace, _give_up_in_place, scope, task)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
+
+
+def _give_up_in_place(scope: Any, task: asyncio.Task[Any]) -> None:
+    """The last rung for what was awaited in place, in a task of the user's own."""
+    for run in tuple(scope.direct):
+        if run.body_task() is task and task not in scope.scheduler.zombies:
+            leave_behind(scope, task, run.name, CANCEL)
 
 
 def tell_to_cancel(scope: Any) -> None:

@@ -11,6 +11,7 @@ from headrace._concurrency.bodies import ThreadFace
 from headrace._engine import stopping
 from headrace._engine.coroutine_runs import (
     ask_to_retry,
+    finish_asking,
     finish_awaitable,
     refused,
     trimmed,
@@ -19,7 +20,7 @@ from headrace._engine.inputs import substitute_inputs
 from headrace._engine.outcomes import (
     Outcome,
     drained,
-    may_retry,
+    must_ask,
     of_error,
     of_value,
 )
@@ -35,6 +36,9 @@ _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 
+# The outcome of an attempt that was given up, in an abandoned thread: nobody looks.
+_LATE: Final[Outcome] = (StateType.CANCELLED, None)
+
 # The engine's own types that can be awaited but are values when a body returns them.
 _VALUES: Final = (State, TaskFuture, Submission)
 
@@ -42,22 +46,28 @@ _VALUES: Final = (State, TaskFuture, Submission)
 class ThreadCall:
     """A job of the engine's own: a call in a worker thread."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "name")
 
-    def __init__(self, call: Callable[[ThreadFace], None]) -> None:
+    def __init__(self, call: Callable[[ThreadFace], None], name: str) -> None:
         self._call = call
+        self.name = name
 
     def __call__(self, face: ThreadFace) -> None:
         self._call(face)
 
 
 class _ToAwait:
-    """Stands for the outcome of a body that returned something to await."""
+    """Stands for the outcome of an attempt that goes on with something to await.
 
-    __slots__ = ("awaitable",)
+    That is what the body returned, or, of a body that failed with ``outcome``, what the
+    user's condition returned.
+    """
 
-    def __init__(self, awaitable: Any) -> None:
+    __slots__ = ("awaitable", "outcome")
+
+    def __init__(self, awaitable: Any, outcome: Outcome | None = None) -> None:
         self.awaitable = awaitable
+        self.outcome = outcome
 
 
 def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
@@ -73,28 +83,41 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
         return
     face.enter(run)
     may_go_on = True
+    # An interrupt may come between any two of our bytecodes, but only one ever comes.
     try:
-        outcome, may_go_on = _attempt(scheduler, run, face)
-    except BaseException as error:  # noqa: BLE001 - an interrupt between our bytecodes
+        try:
+            outcome, may_go_on = _attempt(scheduler, run, face)
+        except BaseException as error:  # noqa: BLE001 - see above
+            outcome = of_error(run, error)
+        face.leave(run)
+    except BaseException as error:  # noqa: BLE001 - see above
+        face.leave(run)
         outcome = of_error(run, error)
-    face.leave(run)
+    if type(outcome) is not _ToAwait and must_ask(run, outcome[0]):
+        outcome, may_go_on = _asked(run, face, outcome)
     try:
-        scheduler.call(_hand_over, (scheduler, run, outcome, may_go_on))
+        scheduler.call(_hand_over, (scheduler, run, face, outcome, may_go_on))
     except RuntimeError:
         return  # the loop has closed: nobody is left to tell
 
 
-def _hand_over(item: tuple[Any, TaskFuture[Any], Any, bool]) -> None:
+def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
     """On the loop: the attempt has ended in its thread."""
-    scheduler, run, outcome, may_go_on = item
+    scheduler, run, face, outcome, may_go_on = item
+    is_late = run.handle is not face  # the attempt was given up, and may be retried
     if type(outcome) is not _ToAwait:
-        scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
-    elif run.done():
+        if not is_late:
+            scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
+    elif is_late:
         close = getattr(outcome.awaitable, "close", None)
         if close is not None:
             close()
     else:
-        coro = finish_awaitable(run, scheduler, outcome.awaitable)
+        awaitable, failure = outcome.awaitable, outcome.outcome
+        if failure is None:
+            coro = finish_awaitable(run, scheduler, awaitable)
+        else:
+            coro = finish_asking(run, scheduler, failure, awaitable)
         context = run.context.copy()
         run.handle = context.run(scheduler.spawn, coro, name=run.spec.name)
 
@@ -120,22 +143,23 @@ def _attempt(
         scheduler.call(scheduler.announce, run)
     if run.spec.timeout_seconds is not None:
         scheduler.call(stopping.set_limit, (scheduler, run))
-    return run.context.copy().run(_in_context, run)
+    outcome: Outcome | _ToAwait = run.context.copy().run(_in_context, run, face)
+    return outcome, True
 
 
-def _in_context(run: TaskFuture[Any]) -> tuple[Any, bool]:
+def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
     CURRENT.set(run)
     try:
         value = run.spec.fn(*run.args, **run.kwargs)
         if type(value) in ATOMS and run.rare is None:
-            return (_COMPLETED, value), True
+            return _COMPLETED, value
         value = drained(value)
         if is_to_be_awaited(value):
-            return _ToAwait(value), True
-        outcome = of_value(run, value)
+            return _ToAwait(value)
+        # An attempt that was given up leaves no trace in the record.
+        return of_value(run, value) if run.handle is face else _LATE
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
-        outcome = of_error(run, trimmed(error))
-    return outcome, _is_allowed(run, outcome)
+        return of_error(run, trimmed(error)) if run.handle is face else _LATE
 
 
 def is_to_be_awaited(value: object) -> bool:
@@ -143,12 +167,26 @@ def is_to_be_awaited(value: object) -> bool:
     return inspect.isawaitable(value) and not isinstance(value, _VALUES)
 
 
-def _is_allowed(run: TaskFuture[Any], outcome: Outcome) -> bool:
-    """Whether the user's condition, if there is one, allows another attempt."""
-    if not may_retry(run, outcome[0]) or run.spec.retry.condition is None:
-        return True
+def _asked(
+    run: TaskFuture[Any], face: ThreadFace, outcome: Outcome
+) -> tuple[Outcome | _ToAwait, bool]:
+    """Ask the user's condition, in this thread, whether there is another attempt."""
+    context = run.context
+    if context is None or run.handle is not face:
+        return _LATE, False
     try:
-        return bool(ask_to_retry(run, outcome))
+        run.scope.scheduler.call(stopping.lift_limit, run)
+        answer = context.copy().run(_ask, run, outcome)
+        if inspect.isawaitable(answer):
+            return _ToAwait(answer, outcome), True
+        return outcome, bool(answer)
     except Exception as error:  # noqa: BLE001 - the condition may raise anything
         refused(run, error)
-        return False
+        return outcome, False
+    except BaseException as error:  # noqa: BLE001 - so may it
+        return of_error(run, error), False
+
+
+def _ask(run: TaskFuture[Any], outcome: Outcome) -> Any:
+    CURRENT.set(run)
+    return ask_to_retry(run, outcome)

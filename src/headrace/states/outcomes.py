@@ -23,6 +23,7 @@ __all__ = (
     "format_exception",
     "is_state",
     "is_state_iterable",
+    "safe_text",
     "upstream_error",
 )
 
@@ -147,11 +148,16 @@ def format_exception(error: BaseException) -> str:
         name = f"{kind.__module__}.{name}"
     if name.startswith("headrace."):
         name = name.rpartition(".")[2]
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - the `__str__` of a user's class may raise
-        text = "<no text: its __str__ raised>"
+    text = safe_text(error)
     return f"{name}: {text}" if text else name
+
+
+def safe_text(error: BaseException) -> str:
+    """The text of an exception, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the `__str__` of a user's class may raise
+        return "<no text: its __str__ raised>"
 
 
 def exception_to_failed_state(

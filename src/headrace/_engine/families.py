@@ -1,0 +1,30 @@
+"""Parents and children: what a run submitted, and what becomes of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.states import StateType
+
+__all__ = ("cancel_children", "end_family")
+
+
+def end_family(run: Any, phase: StateType) -> None:
+    """Leave the parent; cancel children if the run did not end by itself."""
+    rare = run.rare
+    if rare.timer is not None:
+        rare.timer.cancel()
+        rare.timer = None
+    if rare.parent is not None:
+        if rare.parent.rare.children is not None:
+            rare.parent.rare.children.discard(run)
+        rare.parent = None
+    if rare.children and (phase is StateType.CANCELLED or rare.stop is not None):
+        cancel_children(run)
+
+
+def cancel_children(run: Any) -> None:
+    """Cancel what a run that was cancelled or timed out has submitted."""
+    children, run.rare.children = run.rare.children, None
+    for child in list(children or ()):
+        child.cancel()
