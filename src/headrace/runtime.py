@@ -179,6 +179,7 @@ class Runtime:
 
         Raises:
             TypeError: ``app`` is no such application.
+            RuntimeError: It has started already.
         """
         router: Any = getattr(app, "router", None)
         inner: Callable[[Any], Any] | None = getattr(router, "lifespan_context", None)
@@ -194,8 +195,8 @@ class Runtime:
             async with self, inner(application) as state:
                 yield state
 
+        app.add_middleware(_UseRuntime, runtime=self)  # raises once it has started
         router.lifespan_context = lifespan
-        app.add_middleware(_UseRuntime, runtime=self)
 
     def stats(self) -> dict[str, int]:
         """Counts of what there is now.
