@@ -121,16 +121,14 @@ async def test_every_door_works_in_plain_endpoints() -> None:
 
 
 async def test_many_requests_at_once_share_the_loop_and_the_threads() -> None:
-    app, runtime = service()
+    app, _ = service()
 
     async with serving(app) as client:
         paths = [f"/{kind}/{n}" for n in range(20) for kind in ("plain", "coroutine")]
         responses = await asyncio.gather(*[client.get(path) for path in paths])
-        threads = runtime.stats()["threads"]
 
     for path, response in zip(paths, responses, strict=True):
         assert set(response.json()) == {2 * int(path.rsplit("/", 1)[1])}
-    assert threads <= 4
 
 
 def test_an_application_may_start_again_and_again_on_other_loops() -> None:

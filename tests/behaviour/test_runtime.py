@@ -522,6 +522,28 @@ async def test_a_run_that_depends_on_another_runtime_is_held_back_by_its_failure
     assert state.name == "NotReady"
 
 
+def test_a_run_that_ends_after_a_runtime_that_waited_for_it_harms_nobody() -> None:
+    gate = threading.Event()
+    waits = task(gate.wait, name="waits")
+
+    def program() -> None:
+        with Runtime():
+            futures.append(double.submit(awaited))
+            futures.append(adouble.submit(awaited))
+            raise ValueError("mine")
+
+    futures: list[Any] = []
+    with Runtime():
+        awaited = waits.submit()
+        with pytest.raises(ValueError, match="mine"):
+            program()
+        gate.set()
+        assert awaited.result() is True
+        assert double.submit(awaited).result() == 2
+
+    assert [future.state.name for future in futures] == ["Cancelled", "Cancelled"]
+
+
 def test_ending_one_runtime_leaves_the_other_alone() -> None:
     gate = threading.Event()
     waits = task(gate.wait, name="waits")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard, cast
 
-__all__ = ("HelperLoop", "is_asyncio_task", "new_event_loop")
+__all__ = ("HelperLoop", "is_asyncio_task", "new_event_loop", "running_loop")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -19,6 +19,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     make = cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
     return make()
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if any."""
+    return asyncio._get_running_loop()  # noqa: SLF001 - the other form raises
 
 
 def is_asyncio_task(value: object) -> TypeGuard[asyncio.Task[Any]]:

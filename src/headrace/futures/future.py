@@ -322,9 +322,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         thread_id: int = self.scope.scheduler.thread_id
         return thread_id == threading.get_ident()
 
-    def refuse_fork(self) -> None:
-        """See `headrace.futures.watching.Watched.refuse_fork`."""
-        self.scope.host.refuse_fork()
+    def way_around(self) -> str | None:
+        """See `headrace.futures.watching.Watched.way_around`."""
+        scope = self.scope
+        return None if scope.scheduler.is_here() else scope.way_around_for_us()
 
     def _remove_waiter(self, waiter: Any) -> None:
         waiters = self.waiters

@@ -25,6 +25,8 @@ __all__ = (
 class Watched(Protocol):
     """What can be waited for: a run."""
 
+    scope: Any
+
     @property
     def phase(self) -> StateType:
         """The type of the state it is in."""
@@ -51,9 +53,10 @@ class Watched(Protocol):
         """Whether blocking this thread would keep the run from going on."""
         ...
 
-    def refuse_fork(self) -> None:
-        """Raise ForkedRuntime where the run belongs to the parent process."""
+    def way_around(self) -> str | None:
+        """What to await in place of the present code, if that holds up the run."""
         ...
+
 
 
 W = TypeVar("W", bound=Watched)
@@ -114,8 +117,21 @@ def checked_timeout(timeout: float | None) -> float | None:
 
 def refuse_to_block(run: Watched, what: str, instead: str) -> None:
     """Raise BlockedLoop if blocking here would keep the run from going on."""
-    if run.would_block_its_loop():
-        raise BlockedLoop(what, f"the run {run.name!r} is not done", instead)
+    way_around = run.way_around()
+    if way_around is not None or run.would_block_its_loop():
+        reason = f"the run {run.name!r} is not done"
+        raise BlockedLoop(what, reason, way_around or instead)
+
+
+def _refuse_to_wait(runs: Iterable[Watched]) -> None:
+    """Raise BlockedLoop if the present code holds up the loop of a run."""
+    scope: Any = None
+    for run in runs:
+        if run.scope is not scope:
+            scope = run.scope
+            if (way_around := run.way_around()) is not None:
+                reason = f"the run {run.name!r} is not done"
+                raise BlockedLoop(f"await {run.name}", reason, way_around)
 
 
 def block_for_ends(
@@ -139,8 +155,9 @@ def block_for_ends(
         return
     if stop_at_failure and _any_failed(runs):
         return
-    open_runs[0].refuse_fork()
-    for run in open_runs:
+    open_runs[0].scope.host.refuse_fork()
+    # One of each scope, the first: the others of it are no different.
+    for run in {run.scope: run for run in reversed(open_runs)}.values():
         refuse_to_block(run, what, instead)
     ends: list[_Ends] = []
     with shielded():
@@ -162,13 +179,18 @@ async def await_ends(
     enough: int | None = None,
     stop_at_failure: bool = False,
 ) -> None:
-    """Wait until enough of the runs have ended, or the time is out."""
+    """Wait until enough of the runs have ended, or the time is out.
+
+    Raises:
+        BlockedLoop: One of them needs a loop that the present code is blocking.
+    """
     open_runs = [run for run in runs if not run.done()]
     missing = len(open_runs) if enough is None else enough - len(runs) + len(open_runs)
     if missing <= 0 or not open_runs:
         return
     if stop_at_failure and _any_failed(runs):
         return
+    _refuse_to_wait(open_runs)
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
 
