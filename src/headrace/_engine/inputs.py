@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.resolve import substitute
-from headrace.states import StateType
+from headrace._engine.resolve import Substitution
+from headrace.exceptions import HeadraceError
+from headrace.states import StateType, format_exception
 
 __all__ = ("put_inputs", "substitute_inputs")
 
@@ -15,12 +15,26 @@ def substitute_inputs(run: Any) -> None:
     """Replace futures, states and marks in the inputs of a run by their values.
 
     Raises:
-        HeadraceError: A container could not be copied.
+        HeadraceError: A container could not be copied, chained to the reason.
     """
     run.upstreams = None
-    run.args = tuple([substitute(value) for value in run.args])
-    if run.kwargs is not NO_KWARGS:
-        run.kwargs = {name: substitute(value) for name, value in run.kwargs.items()}
+    values = [*run.args, *run.kwargs.values()]
+    substitution = Substitution(values)
+    made: list[Any] = []
+    count = len(run.args)
+    try:
+        for value in values:
+            made.append(substitution.of(value))  # noqa: PERF401 - counts those done
+    except Exception as error:
+        names = [*run.spec.binder.positional_names(count), *run.kwargs]
+        raise HeadraceError(
+            f"failed to put the results of upstream runs into the argument "
+            f"{names[len(made)]!r} of {run.name!r}: {format_exception(error)}. Wrap it "
+            f"in quote(...) to pass it as it is."
+        ) from error
+    run.args = tuple(made[:count])
+    if run.kwargs:
+        run.kwargs = dict(zip(run.kwargs, made[count:], strict=True))
 
 
 def put_inputs(run: Any, scheduler: Any) -> bool:
