@@ -191,13 +191,14 @@ async def test_leaving_waits_for_what_the_runs_submit_as_well() -> None:
 
 
 def test_an_exception_that_leaves_a_plain_block_cancels_its_runs() -> None:
-    started = threading.Event()
+    started = threading.Barrier(2, timeout=5)
+    asleep = threading.Event()
     futures: list[Any] = []
     ended: list[str] = []
 
     @task
     def works() -> None:
-        started.set()
+        started.wait()
         try:
             while True:
                 check_cancelled()
@@ -207,6 +208,7 @@ def test_an_exception_that_leaves_a_plain_block_cancels_its_runs() -> None:
     @task
     async def sleeps() -> None:
         try:
+            asleep.set()
             await asyncio.sleep(3600)
         finally:
             ended.append("coroutine")
@@ -214,7 +216,8 @@ def test_an_exception_that_leaves_a_plain_block_cancels_its_runs() -> None:
     def program() -> None:
         with Runtime():
             futures.extend([sleeps.submit(), works.submit()])
-            assert started.wait(5)
+            started.wait()
+            assert asleep.wait(5)
             raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
