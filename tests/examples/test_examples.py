@@ -170,19 +170,18 @@ def test_the_service_ends_with_its_process() -> None:
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as service:
         assert service.stderr is not None
-        log = []
-        for line in service.stderr:
-            log.append(line)
-            if address := re.search(r"running on (http://[\d.:]+)", line):
-                break
-        assert address is not None
+        log = ""
+        while "running on" not in log:
+            line = service.stderr.readline()
+            assert line, log
+            log += line
+        address = re.findall(r"running on (http://[\d.:]+)", log)[0]
 
-        answer = httpx.get(f"{address[1]}/seal/me", timeout=10)
+        answer = httpx.get(f"{address}/seal/me", timeout=10)
         service.terminate()
-        log.append(service.stderr.read())
+        rest = service.stderr.read()
 
-        assert len(answer.json()["seal"]) == 64
-        service.wait(timeout=10)
-        assert "Application shutdown complete" in log[-1]
-        assert "Traceback" not in "".join(log)
-        assert "pending" not in "".join(log)
+    assert len(answer.json()["seal"]) == 64
+    assert "Application shutdown complete" in rest
+    assert "Traceback" not in rest
+    assert "pending" not in rest

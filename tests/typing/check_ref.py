@@ -29,4 +29,3 @@ async def sums() -> None:
     assert_type(ref([three, three]), list[int])
     assert_type(ref([await three]), list[int])
     await total.submit(ref(many))
-    total.submit(ref(three))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
