@@ -1,11 +1,14 @@
-"""The one sentinel that tells "not given" from None."""
+"""Types for annotations, and the one sentinel that tells "not given" from None."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Final, Literal
+from typing import Any, Concatenate, Final, Literal, Protocol, TypeVar
 
-__all__ = ("NOT_SET", "NotSet")
+__all__ = ("NOT_SET", "HasFn", "NotSet", "Taker", "Untold")
+
+F_co = TypeVar("F_co", covariant=True)
 
 
 class NotSet(Enum):
@@ -18,3 +21,23 @@ class NotSet(Enum):
 
 
 NOT_SET: Final[Literal[NotSet.NOT_SET]] = NotSet.NOT_SET
+
+
+class Untold:
+    """What no function returns or takes: only an unknown type fits.
+
+    An overload for it, put first, is that of functions whose type is not told.
+    """
+
+
+class HasFn(Protocol[F_co]):
+    """A task or flow, for what only its function tells."""
+
+    @property
+    def fn(self) -> F_co:
+        """Its function."""
+        ...
+
+
+# One whose function takes anything at all as its first argument.
+Taker = TypeVar("Taker", bound=HasFn[Callable[Concatenate[Untold, ...], Any]])

@@ -6,9 +6,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import (
     Any,
     Concatenate,
-    Generic,
+    Final,
     Literal,
     ParamSpec,
+    Protocol,
     Self,
     TypeVar,
     Unpack,
@@ -18,8 +19,9 @@ from typing import (
 
 from headrace._concurrency.bodies import is_plain_code, shielded, this_face
 from headrace._engine import doors, submitting
+from headrace._types import HasFn, Taker, Untold
 from headrace.context import CURRENT
-from headrace.definitions import Definition, Option, TaskOptions, task_spec
+from headrace.definitions import Option, is_method_object
 from headrace.exceptions import ParameterBindError, SubmitOutsideRun
 from headrace.futures import (
     AsyncSubmission,
@@ -27,19 +29,28 @@ from headrace.futures import (
     Submission,
     TaskFuture,
     TaskFutures,
+    TaskStates,
 )
+from headrace.futures.lists import FutureList
+from headrace.options import TaskOptions, TaskRunOptions, task_spec
+from headrace.runnable import Doors, Runnable
 from headrace.specs import TaskSpec
 from headrace.states import State
 
-__all__ = ("BoundTask", "Task", "task")
+__all__ = ("BoundTask", "Task", "TaskDecorator", "task")
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 T = TypeVar("T")
 
+# Of every kind of future: those of coroutine tasks give something to await.
+_block_for_state: Final = TaskFuture[Any].wait
+_block_for_states: Final = FutureList[Any, Any].wait
 
-class Task(Definition, Generic[P, R]):
+
+class Task(Runnable[P, R_co]):
     """A function that runs as a task: with states, retries, a time limit.
 
     Call it, and it runs here and now and gives its value (for a coroutine function,
@@ -49,7 +60,7 @@ class Task(Definition, Generic[P, R]):
     Args:
         fn: A function, coroutine function, generator function, method, class or any
             other callable.
-        name: See `headrace.definitions.TaskOptions`, as for all options.
+        name: See `headrace.options.TaskOptions`, as for all options.
         description: See there.
         tags: See there.
         version: See there.
@@ -62,160 +73,67 @@ class Task(Definition, Generic[P, R]):
     """
 
     spec: TaskSpec
+    _noun = "task"
+    _known = frozenset(TaskOptions.__annotations__)
+    _doors = Doors(
+        call_plain=doors.call_plain_task,
+        call_coroutine=doors.call_coroutine_task,
+        wait=doors.await_task,
+        acall=doors.acall_task,
+    )
 
-    fn = Option[Callable[..., Any]](lambda spec: spec.fn)
-    name = Option[str](lambda spec: spec.name)
-    description = Option[str | None](lambda spec: spec.description)
     tags = Option[set[str]](lambda spec: set(spec.tags))
-    version = Option[str | None](lambda spec: spec.version)
     retries = Option[int](lambda spec: spec.policy.retries)
     retry_delay_seconds = Option[Any](lambda spec: _shown_delay(spec.policy))
     retry_jitter_factor = Option[float | None](lambda spec: spec.policy.jitter_factor)
     retry_condition_fn = Option[Any](lambda spec: spec.policy.condition)
-    timeout_seconds = Option[float | None](lambda spec: spec.timeout_seconds)
     interrupt = Option[bool](lambda spec: spec.interrupt)
 
     def __init__(
         self,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co],
         name: str | None = None,
         description: str | None = None,
         tags: str | Iterable[str] | None = None,
         version: str | None = None,
-        **options: Any,
+        **options: Unpack[TaskRunOptions],
     ) -> None:
-        positional = {
+        texts = {
             "name": name,
             "description": description,
             "tags": tags,
             "version": version,
         }
-        given = {k: v for k, v in positional.items() if v is not None}
-        unknown = set(options) - self._known_options()
-        if unknown:
-            raise TypeError(
-                f"a task has no option {min(unknown)!r}. There are: "
-                f"{', '.join(sorted(self._known_options()))}."
-            )
+        given = {k: v for k, v in texts.items() if v is not None}
         super().__init__(fn, {**given, **options})
 
-    def _make_spec(self, fn: Any, given: dict[str, Any], key: str | None) -> TaskSpec:
+    def _make_spec(
+        self, fn: Callable[..., Any], given: dict[str, Any], key: str | None
+    ) -> TaskSpec:
         return task_spec(fn, cast("TaskOptions", given), self, key)
 
-    def _known_options(self) -> frozenset[str]:
-        return frozenset(TaskOptions.__annotations__)
+    def with_options(self, **changes: Unpack[TaskOptions]) -> Self:
+        """A copy with other options; those not named stay as they are.
 
-    @property
-    def isasync(self) -> bool:
-        """Whether its bodies run on the event loop."""
-        return self.spec.is_async
+        Raises:
+            TypeError: There is no such option, or its value has a wrong type.
+            ValueError: A number makes no sense.
+        """
+        return self._with_options(changes)
 
     @property
     def task_key(self) -> str:
         """What makes it the same task: the module and qualified name of its function."""
         return self.spec.key
 
-    # -- calling -----------------------------------------------------------------
-
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(
-        self: Task[..., Coroutine[Any, Any, T]],
-        *args: Any,
-        return_state: Literal[True],
-        **kwargs: Any,
-    ) -> Coroutine[Any, Any, State[T]]: ...
-    @overload
-    def __call__(
-        self: Task[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
-    ) -> State[T]: ...
-    @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
-    def __call__(
-        self,
-        *args: Any,
-        return_state: bool = False,
-        wait_for: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Run the task here and give its value, or raise what it raised.
-
-        A plain task runs in this thread. A coroutine task gives a coroutine, except
-        inside the plain body of a flow or task: there the call blocks for the value.
-
-        Args:
-            *args: For the function; futures in them are replaced by their values.
-            return_state: True gives the final state and never raises for a failed run.
-            wait_for: Futures, in any structure, that must have completed before.
-            **kwargs: For the function.
-
-        Raises:
-            ParameterBindError: The arguments do not fit.
-            UpstreamTaskError: A future among the inputs did not complete.
-            BlockedLoop: The run may have to wait, and this thread's loop is needed.
-                Write ``await task.acall(...)``.
-        """
-        spec = self.spec
-        spec.binder.check(args, kwargs)
-        holder = CURRENT.get(None)
-        given = (args, kwargs, submitting.materialised(wait_for))
-        if not spec.is_async:
-            run = doors.call_plain_task(holder, spec, given)
-            return doors.outcome_of(
-                run, return_state=return_state, is_inline=is_plain_code()
-            )
-        if doors.blocks_here(holder):
-            run = doors.call_coroutine_task(holder, spec, given)
-            return doors.outcome_of(run, return_state=return_state)
-        return doors.coroutine_of(
-            lambda: doors.await_task(holder, spec, given), return_state=return_state
-        )
-
-    def _run(self, *args: Any, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Call it for the final state; see ``return_state=True``."""
-        return self.__call__(*args, return_state=True, wait_for=wait_for, **kwargs)
-
-    @overload
-    async def acall(
-        self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
-    @overload
-    async def acall(self: Task[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
-    @overload
-    async def acall(
-        self: Task[..., Coroutine[Any, Any, T]],
-        *args: Any,
-        return_state: Literal[True],
-        **kwargs: Any,
-    ) -> State[T]: ...
-    @overload
-    async def acall(
-        self: Task[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
-    ) -> State[T]: ...
-    @overload
-    async def acall(self, *args: Any, wait_for: Any, **kwargs: Any) -> Any: ...
-    async def acall(
-        self,
-        *args: Any,
-        return_state: bool = False,
-        wait_for: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Run the task without blocking the loop, plain or not, and give its value.
-
-        A plain function runs in a worker thread. Cancelling the caller cancels the run.
-        Arguments and errors are those of a call.
-        """
-        self.spec.binder.check(args, kwargs)
-        given = (args, kwargs, submitting.materialised(wait_for))
-        run = await doors.acall_task(CURRENT.get(None), self.spec, given)
-        return doors.outcome_of(run, return_state=return_state)
-
     # -- submitting --------------------------------------------------------------
 
     @overload
-    def submit(
+    def submit(  # type: ignore[overload-overlap]
+        self: Task[P, Untold], *args: P.args, **kwargs: P.kwargs
+    ) -> Submission[Any]: ...
+    @overload
+    def submit(  # type: ignore[overload-overlap]
         self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> AsyncSubmission[T]: ...
     @overload
@@ -223,19 +141,41 @@ class Task(Definition, Generic[P, R]):
         self: Task[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> Submission[T]: ...
     @overload
-    def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> Any: ...
+    def submit(
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> State[T]: ...
+    @overload
+    def submit(
+        self: Task[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+    ) -> State[T]: ...
+    @overload
+    def submit(
+        self: Task[..., Untold],
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Submission[Any]: ...
     @overload
     def submit(
         self: Task[..., Coroutine[Any, Any, T]],
         *args: Any,
         wait_for: Any,
+        return_state: Literal[False] = False,
         **kwargs: Any,
     ) -> AsyncSubmission[T]: ...
     @overload
     def submit(
-        self: Task[..., T], *args: Any, wait_for: Any, **kwargs: Any
+        self: Task[..., T],
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
     ) -> Submission[T]: ...
-    def submit(
+    def submit(  # type: ignore[misc]
         self,
         *args: Any,
         return_state: bool = False,
@@ -269,15 +209,41 @@ class Task(Definition, Generic[P, R]):
             with shielded():
                 run = submitting.submit_run(holder, spec, args, kwargs, wait_for)
         if return_state:
-            return TaskFuture.wait(run) if is_plain_code() else run.astate()
+            return _block_for_state(run) if is_plain_code() else run.astate()
         return AsyncSubmission(run) if spec.is_async else Submission(run)
 
     @overload
     def map(
-        self: Task[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> TaskStates[T]: ...
+    @overload
+    def map(
+        self: Task[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+    ) -> TaskStates[T]: ...
+    @overload
+    def map(
+        self: Task[..., Untold],
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> TaskFutures[Any]: ...
+    @overload
+    def map(  # pyright: ignore[reportOverlappingOverload]
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
     ) -> AsyncTaskFutures[T]: ...
     @overload
-    def map(self: Task[..., T], *args: Any, **kwargs: Any) -> TaskFutures[T]: ...
+    def map(
+        self: Task[..., T],
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> TaskFutures[T]: ...
     def map(
         self,
         *args: Any,
@@ -321,7 +287,9 @@ class Task(Definition, Generic[P, R]):
             with shielded():
                 futures = submitting.map_runs(holder, spec, args, kwargs, wait_for)
         if return_state:
-            return futures.astate() if in_coroutine_code else TaskFutures.wait(futures)
+            if in_coroutine_code:
+                return _states_of(futures)
+            return TaskStates[Any](cast("list[State[Any]]", _block_for_states(futures)))
         return futures
 
     def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -338,27 +306,38 @@ class Task(Definition, Generic[P, R]):
 
     # -- as a method ---------------------------------------------------------------
 
+    # The first parameter tells what it is: of anything at all, a static method's; of
+    # the class, a class method's; of an instance, a method's.
     @overload
-    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    def __get__(self: Taker, instance: object, owner: type) -> Taker: ...
     @overload
     def __get__(
-        self: Task[Concatenate[Any, Q], T], instance: object, owner: type | None = None
+        self: HasFn[Callable[Concatenate[type[S], Q], T]],
+        instance: S | None,
+        owner: type[S],
     ) -> BoundTask[Q, T]: ...
-    def __get__(self, instance: object | None, owner: type | None = None) -> Any:
+    @overload
+    def __get__(
+        self: HasFn[Callable[Concatenate[S, Q], T]], instance: S, owner: type
+    ) -> BoundTask[Q, T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None) -> Self: ...
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a function would: looked up on an instance, the task is bound to it."""
         return self._looked_up(BoundTask, instance, owner)
 
 
-class BoundTask(Task[P, R]):
-    """A task that needs no instance any more: a method looked up on one, or a static
-    or class method.
+class BoundTask(Task[P, R_co]):
+    """A task that needs no instance any more.
+
+    A method looked up on one, or a static or class method.
     """
 
     __self__: object
 
-    def __get__(self, instance: object | None, owner: type | None = None) -> Any:
-        """See `Task.__get__`."""
-        return self._looked_up(BoundTask, instance, owner)
+
+async def _states_of(futures: FutureList[Any, Any]) -> TaskStates[Any]:
+    return TaskStates(cast("list[State[Any]]", await futures.astate()))
 
 
 def _shown_delay(policy: Any) -> Any:
@@ -368,29 +347,43 @@ def _shown_delay(policy: Any) -> Any:
     return list(policy.delays)
 
 
+class TaskDecorator(Protocol):
+    """What ``task(...)`` gives: makes a task of a function."""
+
+    @overload
+    def __call__(self, fn: staticmethod[P, T], /) -> BoundTask[P, T]: ...
+    @overload
+    def __call__(self, fn: classmethod[Any, P, T], /) -> BoundTask[P, T]: ...
+    @overload
+    def __call__(self, fn: Callable[P, T], /) -> Task[P, T]: ...
+
+
 @overload
-def task(fn: staticmethod[P, R], /) -> BoundTask[P, R]: ...
+def task(
+    fn: staticmethod[P, T], /, **options: Unpack[TaskOptions]
+) -> BoundTask[P, T]: ...
 @overload
-def task(fn: classmethod[Any, P, R], /) -> BoundTask[P, R]: ...
+def task(
+    fn: classmethod[Any, P, T], /, **options: Unpack[TaskOptions]
+) -> BoundTask[P, T]: ...
 @overload
-def task(fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R]: ...
+def task(fn: Callable[P, T], /, **options: Unpack[TaskOptions]) -> Task[P, T]: ...
 @overload
-def task(**options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: None = None, /, **options: Unpack[TaskOptions]) -> TaskDecorator: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a task of a function: ``@task``, ``@task(retries=3)``, ``task(fn, ...)``.
 
     Args:
         fn: The function.
-        options: See `headrace.definitions.TaskOptions`.
+        options: See `headrace.options.TaskOptions`.
 
     Raises:
         TypeError, ValueError: See `Task`.
     """
-    if fn is None:
-        return lambda function: _made(function, options)
-    return _made(fn, options)
 
+    def made(fn: Any) -> Task[Any, Any]:
+        kind: Any = BoundTask if is_method_object(fn) else Task
+        task: Task[Any, Any] = kind(fn, **options)
+        return task
 
-def _made(fn: Any, options: dict[str, Any]) -> Task[Any, Any]:
-    kind = BoundTask if isinstance(fn, (staticmethod, classmethod)) else Task
-    return kind(fn, **options)
+    return made if fn is None else made(fn)

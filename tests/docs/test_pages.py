@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import headrace
 from headrace import exceptions
-from headrace.definitions import FlowOptions, TaskOptions
+from headrace.options import FlowOptions, TaskOptions
 from headrace.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -83,3 +84,15 @@ def test_the_architecture_knows_every_file_of_the_engine() -> None:
     files = (PACKAGE / "_engine").glob("[!_]*.py")
 
     assert [file.name for file in files if f"`{file.name}`" not in text] == []
+
+
+def test_the_architecture_knows_every_module_on_its_floors() -> None:
+    text = text_of(ROOT / "ARCHITECTURE.md")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    floors = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+
+    modules = re.findall(r"\w+", " ".join(floors))
+
+    assert [
+        n for n in modules if f"`{n}`" not in text and f"`{n}.py`" not in text
+    ] == []

@@ -15,8 +15,8 @@ from headrace._engine.scopes import Scope
 from headrace.annotations import allow_failure, is_mark
 from headrace.context import CURRENT
 from headrace.exceptions import SubmitOutsideRun
-from headrace.futures import AsyncTaskFuture, TaskFuture, TaskFutures
-from headrace.futures.lists import UnreadyTaskFutures, gathered
+from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
 from headrace.futures.watching import block_for_ends
 from headrace.specs import TaskSpec
 from headrace.states import State, StateType
@@ -118,7 +118,7 @@ def map_runs(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any = None,
-) -> TaskFutures[Any]:
+) -> FutureList[Any, Any]:
     """Schedule one run for each element; whole-argument futures are awaited first.
 
     Raises:
@@ -142,7 +142,7 @@ def unready_map(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any = None,
-) -> TaskFutures[Any]:
+) -> FutureList[Any, Any]:
     """`map_runs`, for coroutine code that maps over a pending future."""
     wait_for = materialised(wait_for)
     return UnreadyTaskFutures(
@@ -158,7 +158,7 @@ def _scheduled(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any,
-) -> TaskFutures[Any]:
+) -> FutureList[Any, Any]:
     args, kwargs = _with_whole_data(spec, args, kwargs)
     _, calls = spread(spec.name, spec.binder, args, kwargs)
     scope = holder.scope

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.futures.future import AsyncTaskFuture, TaskFuture
-from headrace.futures.lists import AsyncTaskFutures, TaskFutures
+from headrace.futures.lists import AsyncTaskFutures, TaskFutures, TaskStates
 from headrace.futures.submission import AsyncSubmission, Submission, future_in, ref
 from headrace.futures.waiting import DoneAndNotDone, as_completed, wait
 
@@ -15,6 +15,7 @@ __all__ = (
     "Submission",
     "TaskFuture",
     "TaskFutures",
+    "TaskStates",
     "as_completed",
     "future_in",
     "ref",

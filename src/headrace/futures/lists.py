@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABCMeta
 from collections.abc import (
     Callable,
     Coroutine,
@@ -11,11 +12,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from typing import Any, Literal, NoReturn, TypeVar, cast, overload
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace.exceptions import UnreadyMap
-from headrace.futures.future import TaskFuture
+from headrace.futures.future import AsyncTaskFuture, TaskFuture
 from headrace.futures.submission import SUBMITS_IN_A_ROW
 from headrace.futures.watching import (
     Watched,
@@ -25,13 +26,21 @@ from headrace.futures.watching import (
 )
 from headrace.states import State, StateType
 
-__all__ = ("AsyncTaskFutures", "TaskFutures", "UnreadyTaskFutures", "gathered")
+__all__ = (
+    "AsyncTaskFutures",
+    "FutureList",
+    "TaskFutures",
+    "TaskStates",
+    "UnreadyTaskFutures",
+    "gathered",
+)
 
+F = TypeVar("F", bound=TaskFuture[Any])
 R = TypeVar("R")
 
 
-class TaskFutures(list[TaskFuture[R]]):
-    """The futures of one ``map()``, in the order of its inputs.
+class FutureList(list[F], Generic[F, R]):
+    """What `TaskFutures` and `AsyncTaskFutures` have in common.
 
     A plain list. ``await futures`` gives the list itself, once all its runs are
     admitted; for the values, ``await futures.aresult()`` or
@@ -40,7 +49,7 @@ class TaskFutures(list[TaskFuture[R]]):
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, None, TaskFutures[R]]:
+    def __await__(self) -> Generator[Any, None, Self]:
         if len(self) >= SUBMITS_IN_A_ROW:
             # The map() call took its time already: let the event loop turn.
             yield
@@ -132,13 +141,16 @@ class TaskFutures(list[TaskFuture[R]]):
         return [future.read(raise_on_failure=raise_on_failure) for future in self]
 
 
-class AsyncTaskFutures(TaskFutures[R]):
-    """The futures of a mapped coroutine task; see `headrace.futures.AsyncTaskFuture`."""
+class TaskFutures(FutureList[TaskFuture[R], R], metaclass=ABCMeta):
+    """The futures of one ``map()``, in the order of its inputs; see `FutureList`."""
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, None, AsyncTaskFutures[R]]:
-        return cast("Generator[Any, None, AsyncTaskFutures[R]]", super().__await__())
+
+class AsyncTaskFutures(FutureList[AsyncTaskFuture[R], R]):
+    """The futures of a mapped coroutine task; see `headrace.futures.AsyncTaskFuture`."""
+
+    __slots__ = ()
 
     @overload  # type: ignore[override]
     def result(
@@ -167,6 +179,24 @@ class AsyncTaskFutures(TaskFutures[R]):
         return self.astate(timeout)
 
 
+# For isinstance only; to type checkers their futures are of different kinds.
+TaskFutures.register(AsyncTaskFutures)
+
+
+class TaskStates(list[State[R]]):
+    """The final states of the runs of one ``map()``, in the order of its inputs.
+
+    ``await states`` gives the list itself, so that ``map(..., return_state=True)``
+    reads alike in plain and in coroutine code.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        yield from ()
+        return self
+
+
 class UnreadyTaskFutures(AsyncTaskFutures[R]):
     """The list of a map over a future that has not ended: how long is not known yet.
 
@@ -184,13 +214,13 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self,
         task_name: str,
         pending: Sequence[Watched],
-        make: Callable[[], TaskFutures[R]],
+        make: Callable[[], FutureList[Any, R]],
     ) -> None:
         super().__init__()
         self._task_name = task_name
         self._pending = pending
         self._make = make
-        self._made: TaskFutures[R] | None = None
+        self._made: FutureList[Any, R] | None = None
         self._is_noticed = False  # awaited, or refused with that advice
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -218,7 +248,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
         self._is_noticed = True
         return UnreadyMap(self._task_name)
 
-    def __iter__(self) -> Iterator[TaskFuture[R]]:
+    def __iter__(self) -> Iterator[Any]:
         self._refuse()
 
     def __len__(self) -> int:
@@ -250,7 +280,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
 
     async def astate(self, timeout: float | None = None) -> list[State[R] | None]:
         """All final states in order, once the list is there."""
-        futures: TaskFutures[R] = await self
+        futures: FutureList[Any, R] = await self
         return await futures.astate(timeout)
 
     def cancel(self) -> int:
@@ -275,6 +305,6 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
 
 
-def gathered(futures: Iterable[TaskFuture[R]], *, is_async: bool) -> TaskFutures[R]:
+def gathered(futures: Iterable[Any], *, is_async: bool) -> FutureList[Any, Any]:
     """The list of futures that fits their kind of task."""
     return AsyncTaskFutures(futures) if is_async else TaskFutures(futures)

@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from time import monotonic
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
-from headrace.futures.future import TaskFuture
-from headrace.futures.submission import Submission, future_in
+from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.futures.submission import AsyncSubmission, Submission, future_in
 from headrace.futures.watching import (
     await_ends,
     block_for_ends,
@@ -22,37 +22,55 @@ from headrace.futures.watching import (
 __all__ = ("DoneAndNotDone", "as_completed", "wait")
 
 R = TypeVar("R")
+F = TypeVar("F", bound=TaskFuture[Any])
 
 
-class DoneAndNotDone(NamedTuple, Generic[R]):
-    """What `wait` gives.
+class DoneAndNotDone(NamedTuple, Generic[F]):
+    """What `wait` gives. Awaiting it gives itself, so that it reads alike everywhere.
 
     Attributes:
         done: The futures whose runs have ended.
         not_done: The others; their runs go on.
     """
 
-    done: set[TaskFuture[R]]
-    not_done: set[TaskFuture[R]]
+    done: set[F]
+    not_done: set[F]
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        yield from ()
+        return self
 
 
-class _Wait(Generic[R]):
-    """What `wait` gives in coroutine code, to be awaited."""
+class _Wait(Generic[F]):
+    """What `wait` gives in coroutine code: to be awaited, and for nothing else."""
 
     __slots__ = ("_futures", "_timeout")
 
-    def __init__(self, futures: list[TaskFuture[R]], timeout: float | None) -> None:
+    def __init__(self, futures: list[F], timeout: float | None) -> None:
         self._futures = futures
         self._timeout = timeout
 
-    def __await__(self) -> Generator[Any, None, DoneAndNotDone[R]]:
+    def __await__(self) -> Generator[Any, None, DoneAndNotDone[F]]:
         yield from await_ends(self._futures, self._timeout).__await__()
         return _sorted_out(self._futures)
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "headrace.wait(...) has to be awaited in coroutine code. Write "
+            "`done, not_done = await headrace.wait(...)`."
+        )
 
+
+@overload
+def wait(  # pyright: ignore[reportOverlappingOverload]
+    futures: Iterable[AsyncTaskFuture[R] | AsyncSubmission[R]],
+    timeout: float | None = None,
+) -> DoneAndNotDone[AsyncTaskFuture[R]]: ...
+@overload
 def wait(
     futures: Iterable[TaskFuture[R] | Submission[R]], timeout: float | None = None
-) -> Any:
+) -> DoneAndNotDone[TaskFuture[R]]: ...
+def wait(futures: Iterable[Any], timeout: float | None = None) -> Any:
     """Wait until all futures are done, or the time is out.
 
     Blocks in plain code; in coroutine code write ``await headrace.wait(...)``. A
@@ -83,7 +101,7 @@ def wait(
     return _sorted_out(wanted)
 
 
-class as_completed(Generic[R]):
+class as_completed(Generic[F]):
     """The futures in the order in which their runs end.
 
     Use it in ``for`` or in ``async for``. Being yielded counts as being seen.
@@ -98,20 +116,28 @@ class as_completed(Generic[R]):
         TypeError: Something in ``futures`` is not a future.
     """
 
+    @overload
     def __init__(
-        self,
+        self: as_completed[AsyncTaskFuture[R]],
+        futures: Iterable[AsyncTaskFuture[R] | AsyncSubmission[R]],
+        timeout: float | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: as_completed[TaskFuture[R]],
         futures: Iterable[TaskFuture[R] | Submission[R]],
         timeout: float | None = None,
-    ) -> None:
-        self._futures = _futures_in(futures, "as_completed")
+    ) -> None: ...
+    def __init__(self, futures: Iterable[Any], timeout: float | None = None) -> None:
+        self._futures = cast("list[F]", _futures_in(futures, "as_completed"))
         self._timeout = checked_timeout(timeout)
 
-    def __iter__(self) -> Iterator[TaskFuture[R]]:
+    def __iter__(self) -> Iterator[F]:
         for future in self._futures:
             if not future.done():
                 refuse_to_block(future, "for ... in as_completed()", "async for")
         until = None if self._timeout is None else monotonic() + self._timeout
-        ended = _Ended()
+        ended: _Ended[F] = _Ended()
         for future in self._futures:
             future.watch(ended)
         try:
@@ -124,20 +150,20 @@ class as_completed(Generic[R]):
                 if not future.done():
                     future.unwatch(ended)
 
-    def __aiter__(self) -> AsyncIterator[TaskFuture[R]]:
+    def __aiter__(self) -> AsyncIterator[F]:
         return _InOrderOfEnding(self._futures, self._timeout)
 
 
-class _Ended:
+class _Ended(Generic[F]):
     """Where ended runs arrive, for one thread that blocks for the next."""
 
     __slots__ = ("_fire", "queue")
 
     def __init__(self) -> None:
-        self.queue: deque[TaskFuture[Any]] = deque()
+        self.queue: deque[F] = deque()
         self._fire: Callable[[], None] | None = None
 
-    def __call__(self, future: TaskFuture[Any]) -> None:
+    def __call__(self, future: F) -> None:
         self.queue.append(future)
         if self._fire is not None:
             self._fire()
@@ -156,7 +182,7 @@ class _Ended:
             fire()
 
 
-class _Arrivals:
+class _Arrivals(Generic[F]):
     """Where ended runs arrive, for the tasks of one loop that wait for the next.
 
     The runs know it, and it knows nothing of the iteration it serves: so an iteration
@@ -167,10 +193,10 @@ class _Arrivals:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.queue: deque[TaskFuture[Any]] = deque()
+        self.queue: deque[F] = deque()
         self.waiters: set[asyncio.Future[None]] = set()
 
-    def __call__(self, future: TaskFuture[Any]) -> None:
+    def __call__(self, future: F) -> None:
         self.queue.append(future)
         tell_loop(self._loop, self.wake)
 
@@ -180,24 +206,24 @@ class _Arrivals:
                 waiter.set_result(None)
 
 
-class _InOrderOfEnding(AsyncIterator[TaskFuture[R]]):
+class _InOrderOfEnding(AsyncIterator[F]):
     """The asynchronous half of `as_completed`; several tasks may share one."""
 
-    def __init__(self, futures: list[TaskFuture[R]], timeout: float | None) -> None:
+    def __init__(self, futures: list[F], timeout: float | None) -> None:
         self._futures = futures
         self._timeout = timeout
         self._left = 0  # nothing to take back, should the next line raise
         self._loop = asyncio.get_running_loop()
         self._until = None if timeout is None else self._loop.time() + timeout
         self._left = len(futures)
-        self._arrivals = _Arrivals(self._loop)
+        self._arrivals: _Arrivals[F] = _Arrivals(self._loop)
         for future in futures:
             future.watch(self._arrivals)
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> TaskFuture[R]:
+    async def __anext__(self) -> F:
         arrivals = self._arrivals
         while not arrivals.queue:
             if not self._left:
@@ -229,12 +255,12 @@ class _InOrderOfEnding(AsyncIterator[TaskFuture[R]]):
             self._forget()
 
 
-def _seen(future: TaskFuture[R]) -> TaskFuture[R]:
+def _seen(future: F) -> F:
     future.see()
     return future
 
 
-def _sorted_out(futures: list[TaskFuture[R]]) -> DoneAndNotDone[R]:
+def _sorted_out(futures: list[F]) -> DoneAndNotDone[F]:
     done = {future for future in futures if future.done()}
     for future in done:
         future.see()

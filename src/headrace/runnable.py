@@ -1,0 +1,201 @@
+"""What tasks and flows can do alike: be called, here and now, for a value or a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+
+from headrace._concurrency.bodies import is_plain_code
+from headrace._engine.doors import Given, blocks_here, coroutine_of, outcome_of
+from headrace._engine.submitting import materialised
+from headrace._types import Untold
+from headrace.context import CURRENT
+from headrace.definitions import Definition, Option
+from headrace.runs import Record
+from headrace.states import State
+
+__all__ = ("Doors", "Runnable")
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The ways into the engine; each takes the holder, the spec and what was given.
+
+    Attributes:
+        call_plain: Runs a plain body in this thread.
+        call_coroutine: Runs a coroutine body on the loop, and blocks for its end.
+        wait: Runs a coroutine body in place.
+        acall: Runs a body of either kind without blocking the loop.
+    """
+
+    call_plain: Callable[[Any, Any, Given], Record]
+    call_coroutine: Callable[[Any, Any, Given], Record]
+    wait: Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]
+    acall: Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]
+
+
+class Runnable(Definition, Generic[P, R_co]):
+    """A task or a flow. Calling it runs it here, and gives what its function returned.
+
+    A plain function runs in this thread. A coroutine function gives a coroutine,
+    except inside the plain body of a flow or task: there the call blocks for the
+    value. `acall` blocks nothing, for either kind of function.
+    """
+
+    _doors: ClassVar[Doors]
+
+    name = Option[str](lambda spec: spec.name)
+    description = Option[str | None](lambda spec: spec.description)
+    version = Option[str | None](lambda spec: spec.version)
+    timeout_seconds = Option[float | None](lambda spec: spec.timeout_seconds)
+
+    @property
+    def fn(self) -> Callable[P, R_co]:
+        """The bare function. Calling it makes no run."""
+        fn: Callable[P, R_co] = self.spec.fn
+        return fn
+
+    @fn.setter
+    def fn(self, fn: Callable[..., Any]) -> None:
+        self.redefine({"fn": fn})
+
+    @property
+    def isasync(self) -> bool:
+        """Whether its bodies run on the event loop."""
+        return bool(self.spec.is_async)
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(
+        self: Runnable[..., Untold],
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> State[Any]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self: Runnable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State[T]]: ...
+    @overload
+    def __call__(
+        self: Runnable[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+    ) -> State[T]: ...
+    @overload
+    def __call__(
+        self,
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> R_co: ...
+    @overload
+    def __call__(self, *args: Any, return_state: bool, **kwargs: Any) -> Any: ...
+    def __call__(  # type: ignore[misc]
+        self,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run it here and give its value, or raise what it raised.
+
+        Args:
+            *args: For the function; futures in them are awaited first, and replaced by
+                their values.
+            return_state: True gives the final state and never raises for a failed run.
+            wait_for: Futures, in any structure, that must have completed before.
+            **kwargs: For the function.
+
+        Raises:
+            ParameterBindError: The arguments do not fit.
+            UpstreamTaskError: A future among the inputs did not complete.
+            BlockedLoop: The run may have to wait, and this thread's loop is needed.
+                Write ``await it.acall(...)``.
+            ValueError: ``wait_for`` was given to a flow outside of everything.
+        """
+        spec = self.spec
+        spec.binder.check(args, kwargs)
+        holder = CURRENT.get(None)
+        if wait_for is not None:
+            wait_for = self._before(holder, wait_for)
+        given = (args, kwargs, wait_for)
+        if not spec.is_async:
+            run = self._doors.call_plain(holder, spec, given)
+            return outcome_of(run, return_state=return_state, is_inline=is_plain_code())
+        if blocks_here(holder):
+            run = self._doors.call_coroutine(holder, spec, given)
+            return outcome_of(run, return_state=return_state)
+        return coroutine_of(
+            lambda: self._doors.wait(holder, spec, given), return_state=return_state
+        )
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it for the final state; see ``return_state=True``."""
+        return self(*args, return_state=True, **kwargs)
+
+    @overload
+    async def acall(  # type: ignore[overload-overlap]
+        self: Runnable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def acall(self: Runnable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def acall(
+        self: Runnable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> State[T]: ...
+    @overload
+    async def acall(
+        self: Runnable[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+    ) -> State[T]: ...
+    @overload
+    async def acall(
+        self: Runnable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    async def acall(
+        self: Runnable[..., T],
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> T: ...
+    async def acall(  # type: ignore[misc]
+        self,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run it without blocking the loop, plain or not, and give its value.
+
+        A plain function runs in a worker thread of the present runtime. Cancelling the
+        caller cancels the run. Arguments and errors are those of a call.
+        """
+        spec = self.spec
+        spec.binder.check(args, kwargs)
+        holder = CURRENT.get(None)
+        if wait_for is not None:
+            wait_for = self._before(holder, wait_for)
+        given = (args, kwargs, wait_for)
+        run = await self._doors.acall(holder, spec, given)
+        return outcome_of(run, return_state=return_state)
+
+    def _before(self, holder: Any, wait_for: Any) -> Any:  # noqa: ARG002 - flows ask
+        """What has to complete before a run that is called."""
+        return materialised(wait_for)
