@@ -77,6 +77,7 @@ class Threads(Generic[J]):
         self._lent = 0  # threads that wait in a headrace call
         self._started = 0
         self._closing = False
+        self._on_empty: Callable[[], object] | None = None
 
     # -- from the loop ---------------------------------------------------------
 
@@ -113,14 +114,23 @@ class Threads(Generic[J]):
 
     def close(self) -> None:
         """End every thread that is idle now; the rest ends with its job."""
+        for worker in self._tell_to_end():
+            if worker is not threading.current_thread():
+                worker.join(timeout=1.0)
+
+    def close_soon(self, told: Callable[[], object]) -> None:
+        """`close` without waiting: tells when the last thread ends. Call `close` then."""
+        self._on_empty = told
+        if not self._tell_to_end():
+            told()
+
+    def _tell_to_end(self) -> list[Worker]:
         with self._lock:
             self._closing = True
             workers = list(self._live)
-        for _ in workers:
-            self._jobs.put(None)
-        for worker in workers:
-            if worker is not threading.current_thread():
-                worker.join(timeout=1.0)
+        # Each tells the next: all at once, they would keep the loop from running.
+        self._jobs.put(None)
+        return workers
 
     @property
     def abandoned(self) -> int:
@@ -140,7 +150,7 @@ class Threads(Generic[J]):
 
     def is_busy(self) -> bool:
         """Whether a body runs that is not waiting in a headrace call, or is due to."""
-        if self._outstanding() > self._lent:
+        if self._outstanding() > self._lent or (self._closing and self._live):
             return True
         faces = [worker.face for worker in tuple(self._live)]
         return any(face is not None and face.is_woken for face in faces)
@@ -204,6 +214,7 @@ class Threads(Generic[J]):
             del job  # an idle thread keeps nothing of its last job alive
         with self._lock:
             self._leave(worker)
+        self._jobs.put(None)
 
     def _goes_on(self, worker: Worker, job: J) -> bool:
         """Account for a job that ended; whether its thread takes another."""
@@ -244,6 +255,8 @@ class Threads(Generic[J]):
     def _leave(self, worker: Worker) -> None:
         self._live.discard(worker)
         self._ended_elsewhere += worker.ended
+        if not self._live and self._on_empty is not None:
+            self._on_empty()
 
     def _count_from_now_on(self) -> None:
         self._counts = True

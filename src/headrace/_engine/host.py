@@ -7,6 +7,7 @@ thing that needs one.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import os
@@ -16,15 +17,21 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until, this_face
 from headrace._concurrency.loops import HelperLoop
+from headrace._concurrency.outlasting import outlast
+from headrace._concurrency.threads import Threads
 from headrace._engine import stopping
 from headrace._engine.in_place import end_abandoned
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
+from headrace.futures.watching import settle, tell_loop
 from headrace.settings import Settings, current_settings
 
 __all__ = ("Host", "finish_scope", "finish_scope_here")
+
+# Threads that are idle end in microseconds; one that is not is left to itself.
+_SECONDS_TO_END: Final = 1.0
 
 log: Final = logging.getLogger("headrace.engine")
 
@@ -127,8 +134,10 @@ class Host:
         try:
             if self.announcer is not None:
                 told: asyncio.Future[None] = scheduler.loop.create_future()
-                scheduler.call(_settle, told)
+                scheduler.call(settle, told)
                 await told
+            if scheduler.threads is not None:
+                await _end_of(scheduler.threads)
         finally:
             if scheduler.threads is not None:
                 scheduler.threads.close()
@@ -150,7 +159,7 @@ class Host:
         }
 
 
-async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
+async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError | None:
     """Wait, on its own loop, until every run in a scope has ended; then close it.
 
     A cancellation that arrives meanwhile cancels the runs, and is awaited too.
@@ -160,25 +169,23 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> bool:
         cancel: Whether to cancel what still goes on.
 
     Returns:
-        Whether the waiting itself was cancelled. The caller must pass that on.
+        What cancelled the waiting itself, if anything did. The caller must raise it.
     """
     if cancel:
         stopping.cancel_scope(scope)
-    interrupted = False
     loop = asyncio.get_running_loop()
-    while not scope.is_idle:
+
+    async def wait() -> None:
         idle: asyncio.Future[None] = loop.create_future()
+        # Runs that were called in place in other threads end there.
+        scope.tell_when_idle(functools.partial(tell_loop, loop, settle, idle))
+        await idle
 
-        def tell(idle: asyncio.Future[None] = idle) -> None:
-            # Runs that were called in place in other threads end there.
-            loop.call_soon_threadsafe(_settle, idle)
-
-        scope.tell_when_idle(tell)
-        try:
-            await idle
-        except asyncio.CancelledError:
-            interrupted = True
-            stopping.cancel_scope(scope)
+    interrupted = await outlast(
+        wait,
+        is_over=lambda: scope.is_idle,
+        when_cancelled=lambda: stopping.cancel_scope(scope),
+    )
     scope.has_ended = True
     return interrupted
 
@@ -187,9 +194,12 @@ def _fire(fire: Callable[[], None]) -> None:
     fire()
 
 
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+async def _end_of(threads: Threads[Any]) -> None:
+    """Tell threads to end, and let the loop turn until they have."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    threads.close_soon(lambda: tell_loop(loop, settle, ended))
+    await asyncio.wait([ended], timeout=_SECONDS_TO_END)
 
 
 def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
