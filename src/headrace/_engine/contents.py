@@ -33,7 +33,7 @@ __all__ = ("Container", "container_of", "is_model")
 class Container(Protocol):
     """How objects of one type are looked into and copied."""
 
-    def held(self, item: Any) -> Sequence[Any]:
+    def held(self, item: Any) -> Sequence[object]:
         """What one holds, in an order of its own."""
         ...
 
@@ -46,8 +46,7 @@ class Container(Protocol):
         ...
 
 
-@functools.lru_cache(maxsize=2048)
-def container_of(kind: type[Any]) -> Container | None:
+def _container_of(kind: type[Any]) -> Container | None:
     """How to look into the objects of a type; None if they are passed on as they are."""
     for base, container in _BUILT_IN.items():
         if issubclass(kind, base):
@@ -77,12 +76,13 @@ class _Items:
         self._extend = extend
 
     def held(self, item: Any) -> Sequence[Any]:
-        return item if type(item) is list else [*self._base.__iter__(item)]
+        whole: Sequence[Any] = item
+        return whole if type(item) is list else [*self._base.__iter__(item)]
 
     def shell(self, item: Any) -> Any:
         made = self._base.__new__(type(item))
         if self._base is deque:
-            deque.__init__(made, (), item.maxlen)
+            _DEQUE.__init__(made, (), item.maxlen)
         return _with_attributes(made, item)
 
     def filled(self, item: Any, shell: Any, held: Sequence[Any]) -> Any:  # noqa: ARG002
@@ -95,7 +95,7 @@ class _Results(_Items):
 
     def held(self, item: Any) -> Sequence[Any]:
         len(item)  # refused by a map that is to be awaited first
-        return [*list.__iter__(item)]
+        return [*_LIST.__iter__(item)]
 
     def shell(self, item: Any) -> Any:  # noqa: ARG002
         return []
@@ -113,7 +113,7 @@ class _Pairs:
     def shell(self, item: Any) -> Any:
         made = self._base.__new__(type(item))
         if self._base is defaultdict:
-            defaultdict.__init__(made, item.default_factory)
+            _GROUPS.__init__(made, item.default_factory)
         return _with_attributes(made, item)
 
     def filled(self, item: Any, shell: Any, held: Sequence[Any]) -> Any:  # noqa: ARG002
@@ -137,7 +137,7 @@ class _Whole:
     def held(self, item: Any) -> Sequence[Any]:
         return self._held(item)
 
-    def shell(self, item: Any) -> None:
+    def shell(self, item: Any) -> None:  # noqa: ARG002
         return None
 
     def filled(self, item: Any, shell: None, held: Sequence[Any]) -> Any:  # noqa: ARG002
@@ -218,15 +218,14 @@ def _dict_of(item: Any) -> dict[str, Any]:
     return own
 
 
-def _slotted(item: Any) -> Iterator[tuple[MemberDescriptorType, Any]]:
-    for slot in _slots(type(item)):
+def _slotted(item: object) -> Iterator[tuple[MemberDescriptorType, Any]]:
+    for slot in _slots_of(type(item)):
         try:
             yield slot, slot.__get__(item)
         except AttributeError:
             continue  # nothing was put there yet
 
 
-@functools.lru_cache(maxsize=2048)
 def _slots(kind: type[Any]) -> Sequence[MemberDescriptorType]:
     classes = [vars(cls) for cls in kind.__mro__ if "__slots__" in vars(cls)]
     return [
@@ -253,9 +252,10 @@ def _with_attributes(made: Any, item: Any) -> Any:
     return made
 
 
-def _bare_copy(item: Any) -> Any:
+def _bare_copy(item: object) -> Any:
+    kind = type(item)
     try:
-        made = object.__new__(type(item))
+        made: Any = object.__new__(kind)
     except TypeError:
         # Made of a class in C, an exception say, which has more to be copied.
         return copy.copy(item)
@@ -271,21 +271,35 @@ _MODEL: Final = _Attributes(
     hidden=frozenset({"__pydantic_private__", "__pydantic_fields_set__"}),
 )
 
+# For checkers, list.extend is a method of lists of something unknown.
+_LIST: Final[Any] = list
+_SET: Final[Any] = set
+_DEQUE: Final[Any] = deque
+_GROUPS: Final[Any] = defaultdict
+_EMPTY: Final[dict[Any, Any]] = {}
+
 # In this order: the first that fits is taken.
 _BUILT_IN: Final[Mapping[type[Any] | tuple[type[Any], ...], Container | None]] = {
     (str, bytes, bytearray, memoryview): None,
-    TaskFutures: _Results(list, list.extend),
-    list: _Items(list, list.extend),
+    TaskFutures: _Results(_LIST, _LIST.extend),
+    list: _Items(_LIST, _LIST.extend),
     tuple: _immutable(tuple),
     OrderedDict: _Pairs(OrderedDict),
     defaultdict: _Pairs(defaultdict),
     dict: _Pairs(dict),
-    set: _Items(set, set.update),
+    set: _Items(_SET, _SET.update),
     frozenset: _immutable(frozenset),
-    deque: _Items(deque, deque.extend),
+    deque: _Items(_DEQUE, _DEQUE.extend),
     BaseAnnotation: _Whole(_marked, lambda item, held: item.rewrap(*held)),
     MappingProxyType: _seen_through(MappingProxyType),
-    type({}.keys()): _view("keys"),
-    type({}.values()): _view("values"),
-    type({}.items()): _view("items"),
+    type(_EMPTY.keys()): _view("keys"),
+    type(_EMPTY.values()): _view("values"),
+    type(_EMPTY.items()): _view("items"),
 }
+
+# Of a type that was seen before it is known. For checkers, some types are not hashable.
+_cached: Final[Any] = functools.lru_cache(maxsize=2048)
+container_of: Final[Callable[[type[Any]], Container | None]] = _cached(_container_of)
+_slots_of: Final[Callable[[type[Any]], Sequence[MemberDescriptorType]]] = _cached(
+    _slots
+)

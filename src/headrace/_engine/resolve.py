@@ -139,7 +139,7 @@ class Substitution:
         self._made: dict[int, Any] = {}
         self._entered: dict[int, int] = {}
 
-    def of(self, value: Any) -> Any:
+    def of(self, value: object) -> Any:
         """One of the values, with data in the place of futures.
 
         Raises:
@@ -170,13 +170,14 @@ class Substitution:
                 answer = None
         return answer
 
-    def _copy(self, item: Any, dirty: set[int]) -> Generator[Any, Any, Any]:
+    def _copy(self, item: object, dirty: set[int]) -> Generator[Any, Any, Any]:
         """Copy a container. Yields containers inside, and is sent their copies."""
         if id(item) in self._made:
             return self._made[id(item)]
-        if isinstance(item, quote):
+        kind = type(item)
+        if issubclass(kind, quote):
             return cast("quote[Any]", item).value
-        container = cast("Container", container_of(type(item)))
+        container = cast("Container", container_of(kind))
         shell = container.shell(item)
         if shell is None:
             self._refuse_to_go_round(item)
