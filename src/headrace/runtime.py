@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -110,8 +109,8 @@ class Runtime:
         interrupted = await finish_scope(scope, cancel=error is not None)
         log_unseen(scope, "the runtime")
         await self._host.aclose()
-        if interrupted and error is None:
-            raise asyncio.CancelledError
+        if interrupted is not None and error is None:
+            raise interrupted
 
     def _renew(self) -> None:
         if self._scope is not None and not self._scope.has_ended:

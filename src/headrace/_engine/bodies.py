@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any
 
 from headrace._concurrency.bodies import block_until
+from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
 from headrace._engine.outcomes import LIMIT
 from headrace.exceptions import BlockedLoop, CancelledRun
@@ -54,17 +55,14 @@ async def under_limit(
         CancelledError: This wait was cancelled; or the body was left behind.
     """
     body = _Limited(run, scheduler, context, coro)
-    interrupted = False
-    while not body.over.done():
-        try:
-            await asyncio.shield(body.over)
-        except asyncio.CancelledError:
-            if not interrupted:
-                body.stop(stopping.CANCEL)
-            interrupted = True
+    interrupted = await outlast(
+        lambda: asyncio.shield(body.over),
+        is_over=body.over.done,
+        when_cancelled=lambda: body.stop(stopping.CANCEL),
+    )
     outcome = body.outcome()
-    if interrupted or outcome is None:
-        raise asyncio.CancelledError
+    if interrupted is not None or outcome is None:
+        raise interrupted or asyncio.CancelledError
     value, error = outcome
     if error is not None:
         raise error

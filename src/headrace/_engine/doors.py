@@ -22,6 +22,7 @@ from headrace._concurrency.bodies import (
     this_face,
 )
 from headrace._concurrency.loops import running_loop
+from headrace._concurrency.outlasting import outlast
 from headrace._engine.bodies import block_on
 from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
@@ -69,17 +70,22 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
     Args:
         run: The run, ended.
         return_state: Whether the caller asked for the state.
-        is_inline: Whether the body ran in the caller's own thread, in plain code: an
-            exception that is no `Exception` is raised as it is then.
+        is_inline: Whether it was called in plain code. If its body ran in the caller's
+            own thread, an exception that is no `Exception` is raised as it is then.
     """
     if not return_state and run.phase is StateType.COMPLETED:
         return run.outcome
     state = run.last_state
     if return_state:
         return state
-    if is_inline and _is_base(state.data) and not state.is_completed():
+    if is_inline and _ran_here(run) and _is_base(state.data):
         raise state.data
     return state.result()
+
+
+def _ran_here(run: Record) -> bool:
+    # A task with a limit was run by a worker thread.
+    return not isinstance(run, TaskFuture) or run.spec.timeout_seconds is None
 
 
 def _is_base(data: object) -> bool:
@@ -125,8 +131,8 @@ async def _scope_on_loop(holder: Any) -> AsyncGenerator[Scope]:
         interrupted = await finish_scope(scope, cancel=not is_over)
         log_unseen(scope, "")
         await host.aclose()
-        if interrupted:
-            raise asyncio.CancelledError
+        if interrupted is not None:
+            raise interrupted
 
 
 def _guarded(act: Callable[[], T]) -> T:
@@ -212,15 +218,11 @@ async def acall_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
 
 async def _end_of(run: TaskFuture[Any]) -> None:
     """Wait for a run and pass the caller's cancellation on to it."""
-    interrupted = False
-    while not run.done():
-        try:
-            await run.astate()
-        except asyncio.CancelledError:
-            interrupted = True
-            run.cancel()
-    if interrupted:
-        raise asyncio.CancelledError
+    interrupted = await outlast(
+        run.astate, is_over=run.done, when_cancelled=run.cancel
+    )
+    if interrupted is not None:
+        raise interrupted
 
 
 # -- flows -------------------------------------------------------------------------------
@@ -315,19 +317,17 @@ async def _in_thread(scope: Scope, body: _Body[T]) -> T:
         scheduler.workers().put(thread_call)
     else:
         scheduler.call(lambda job: scheduler.workers().put(job), thread_call)
-    interrupted = False
-    while not body.over.done():
-        try:
-            await asyncio.shield(body.over)
-        except asyncio.CancelledError:
-            if not interrupted:
-                body.stop(scheduler.host.settings.cancel_grace_seconds)
-            interrupted = True
-    outcome = body.outcome
-    if outcome is None and body.face is not None:
-        leave_thread_behind(scope, body.face, thread_call)
-    if interrupted or outcome is None:
-        raise asyncio.CancelledError
+    grace = scheduler.host.settings.cancel_grace_seconds
+    interrupted = await outlast(
+        lambda: asyncio.shield(body.over),
+        is_over=body.over.done,
+        when_cancelled=lambda: body.stop(grace),
+    )
+    outcome, face = body.outcome, body.face
+    if outcome is None and face is not None:
+        scheduler.call(lambda _: leave_thread_behind(scope, face, thread_call), None)
+    if interrupted is not None or outcome is None:
+        raise interrupted or asyncio.CancelledError
     value, error = outcome
     if error is not None:
         raise error

@@ -198,12 +198,14 @@ async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
     except BaseException as error:
         mine = isinstance(error, asyncio.CancelledError) and _is_being_cancelled(run)
         interrupted = await finish_scope(scope, cancel=True)
-        if mine or interrupted:
-            raise asyncio.CancelledError from error
+        if mine:
+            raise
+        if interrupted is not None:
+            raise interrupted from error
         return of_error(run, trimmed(error), kind="Flow")
     interrupted = await finish_scope(scope, cancel=scope.is_cancelled)
-    if interrupted:
-        raise asyncio.CancelledError
+    if interrupted is not None:
+        raise interrupted
     try:
         if value is not None:
             required, tolerated = futures_in(value)

@@ -52,7 +52,7 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
     stop = run.rare.stop if run.rare is not None else None
     if stop == LIMIT:
         return timed_out(run, error, kind=kind)
-    if stop is not None or isinstance(error, (asyncio.CancelledError, RunInterrupted)):
+    if stop is not None or _is_cancellation(run, error):
         how = "was cancelled" if stop is not None else "ended by a cancellation"
         cancelled = CancelledRun(f"the run {run.name!r} {how}.")
         cancelled.__cause__ = error
@@ -66,6 +66,13 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
         return _S.FAILED, error
     run.rarely().message = f"{kind} run was {_crash_text(error)}."
     return _S.CRASHED, error
+
+
+def _is_cancellation(run: Record, error: BaseException) -> bool:
+    if isinstance(error, (asyncio.CancelledError, RunInterrupted)):
+        return True
+    # One run after the other is cancelled: this one's turn had not come.
+    return isinstance(error, CancelledRun) and bool(run.scope.is_cancelled)
 
 
 def timed_out(

@@ -9,6 +9,7 @@ that was left behind returns or raises later is dropped.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from time import perf_counter, time
@@ -195,11 +196,11 @@ def cancel_scope(scope: Any) -> None:
     """Cancel every run in a scope and in the scopes inside it. On its loop."""
     scope.is_cancelled = True
     scheduler = scope.scheduler
-    runs = [
-        *scope.waiting,
-        *(run for run in scheduler.ready if run.scope is scope),
-        *scope.active,
-    ]
+    active = list(scope.active)
+    ready = list(scheduler.ready)
+    runs = itertools.chain(
+        list(scope.waiting), (run for run in ready if run.scope is scope), active
+    )
     _in_slices(scheduler.loop, _cancelling(scheduler, runs))
     tasks: set[Any] = set()
     for member in list(scope.direct):
@@ -211,7 +212,8 @@ def cancel_scope(scope: Any) -> None:
             tasks.add(task)
     # In-place bodies share tasks: each is cancelled once, the own body never.
     tasks.discard(scope.body)
-    tasks.difference_update([run.handle for run in runs])
+    if tasks:
+        tasks.difference_update([run.handle for run in active])
     for task in tasks:
         loop = task.get_loop()
         if loop is scheduler.loop:

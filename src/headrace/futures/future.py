@@ -11,11 +11,10 @@ import contextvars
 import logging
 import threading
 from abc import ABCMeta
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
-from headrace._concurrency.bodies import is_plain_code
 from headrace._concurrency.loops import is_asyncio_task
 from headrace.futures.advice import (
     not_callable,
@@ -27,10 +26,7 @@ from headrace.futures.watching import await_ends, block_for_ends, checked_timeou
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType
 
-__all__ = (
-    "AsyncTaskFuture",
-    "TaskFuture",
-)
+__all__ = ("TaskFuture",)
 
 log: Final = logging.getLogger("headrace.futures")
 
@@ -247,7 +243,11 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         """
         if self.phase in FINAL:
             return False
-        return self._post(self.scope.scheduler.cancel, self)
+        scheduler = self.scope.scheduler
+        if self.handle is not None and scheduler.is_here():
+            scheduler.cancel(self)  # at once: before its first step, if that is to come
+            return True
+        return self.post(scheduler.cancel, self)
 
     def add_done_callback(self, fn: Callable[[TaskFuture[R_co]], object]) -> None:
         """Have ``fn(future)`` called once, on the loop thread, when the run has ended.
@@ -302,14 +302,14 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             callback(self)
         elif not soon and scheduler.is_here():
             self.add_waiter(callback)
-        elif not self._post(self.add_waiter, callback):
+        elif not self.post(self.add_waiter, callback):
             callback(self)
 
     def unwatch(self, callback: Callable[[Any], object]) -> None:
         """See `headrace.futures.watching.Watched.unwatch`."""
-        self._post(self._remove_waiter, callback)
+        self.post(self._remove_waiter, callback)
 
-    def _post(self, call: Callable[[Any], object], item: Any) -> bool:
+    def post(self, call: Callable[[Any], object], item: Any) -> bool:
         """Have something done on the loop; False if that has closed meanwhile."""
         try:
             self.scope.scheduler.call(call, item)
@@ -361,39 +361,3 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
-
-
-class AsyncTaskFuture(TaskFuture[R_co]):
-    """The future of a coroutine task: `result` and `wait` fit the code around.
-
-    In coroutine code they give something to await. In plain code they block and give
-    the value; their type cannot tell the two apart, so write `value` there.
-    """
-
-    __slots__ = ()
-
-    @overload  # type: ignore[override]
-    def result(
-        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
-    ) -> Coroutine[Any, Any, R_co]: ...
-    @overload
-    def result(
-        self, timeout: float | None = None, *, raise_on_failure: bool
-    ) -> Coroutine[Any, Any, R_co | BaseException]: ...
-    def result(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, timeout: float | None = None, raise_on_failure: bool = True
-    ) -> Any:
-        """``await future.result()``, or blocking in plain code; see `TaskFuture`."""
-        if is_plain_code():
-            return super().result(timeout, raise_on_failure=raise_on_failure)
-        return self.aresult(timeout, raise_on_failure=raise_on_failure)
-
-    def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
-        self, timeout: float | None = None
-    ) -> Coroutine[Any, Any, State[R_co] | None]:
-        """``await future.wait()``, or blocking in plain code; see `TaskFuture`."""
-        if is_plain_code():
-            return cast(
-                "Coroutine[Any, Any, State[R_co] | None]", super().wait(timeout)
-            )
-        return self.astate(timeout)
