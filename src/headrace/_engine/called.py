@@ -22,6 +22,7 @@ from headrace._concurrency.bodies import (
 )
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
+from headrace._engine.deferred import prepare_retry
 from headrace._engine.direct import block_for_inputs, pending, sources_of, way_out
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.outcomes import (
@@ -34,7 +35,6 @@ from headrace._engine.outcomes import (
     retry_delay,
 )
 from headrace._engine.resolve import ATOMS, Source
-from headrace._engine.scheduler import prepare_retry
 from headrace._engine.scopes import Scope
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited

@@ -19,6 +19,7 @@ from headrace._engine.coroutine_runs import (
     refused,
     trimmed,
 )
+from headrace._engine.deferred import held_back, prepare_retry
 from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import substitute_inputs
@@ -31,7 +32,7 @@ from headrace._engine.outcomes import (
     retry_delay,
 )
 from headrace._engine.resolve import ATOMS, Source, find
-from headrace._engine.scheduler import Scheduler, held_back, prepare_retry
+from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
 from headrace._engine.submitting import materialised, new_run

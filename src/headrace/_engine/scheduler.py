@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from random import random
 from threading import get_ident
 from time import perf_counter, time
@@ -26,15 +26,16 @@ from typing import Any, Final
 from headrace._concurrency.inbox import SLICE_SECONDS, Inbox
 from headrace._concurrency.threads import Threads
 from headrace._engine import coroutine_runs, stopping, thread_runs
+from headrace._engine.deferred import held_back, prepare_retry, withdrawn
 from headrace._engine.families import cancel_children, end_family
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import Outcome, may_retry, retry_delay
 from headrace._engine.resolve import ATOMS, Source, find
 from headrace.events import Announcer
-from headrace.exceptions import BlockedLoop, CancelledRun, UpstreamTaskError
+from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.watching import tell_loop
-from headrace.states import FINAL, State, StateType, upstream_error
+from headrace.states import FINAL, State, StateType
 
 __all__ = ("WINDOW", "Scheduler")
 
@@ -87,18 +88,19 @@ class Scheduler:
         scope.open += 1
         if self.announcer is not None:
             self.announce(run)
-        required: list[Source] | None = None
-        for value in run.args:
-            if type(value) not in ATOMS:
-                required = required or []
-                break
-        if required is None and run.kwargs is NO_KWARGS and wait_for is None:
-            self.admit(run)
-        else:
-            try:
+        has_inputs = wait_for is not None or run.kwargs is not NO_KWARGS
+        try:
+            for value in run.args:
+                if type(value) not in ATOMS:
+                    has_inputs = True
+                    break
+            if has_inputs:
                 self._take_with_inputs(run, wait_for)
-            except Exception as error:  # noqa: BLE001 - users' containers may raise anything
-                self.finish(run, _FAILED, error)
+                return
+        except Exception as error:  # noqa: BLE001 - users' types may raise anything
+            self.finish(run, _FAILED, error)
+            return
+        self.admit(run)
 
     def take_wait(self, item: tuple[TaskFuture[Any], object]) -> None:
         """`take` for the inbox, which passes one item."""
@@ -119,14 +121,16 @@ class Scheduler:
     def _take_with_inputs(self, run: TaskFuture[Any], wait_for: object) -> None:
         required: list[Source] = []
         tolerated: list[Source] = []
-        for value in run.args:
+        found = False
+        named = run.kwargs
+        for value in (*run.args, *named.values()) if named else run.args:
             if type(value) not in ATOMS:
-                find(value, required, tolerated)
-        for value in run.kwargs.values():
-            if type(value) not in ATOMS:
-                find(value, required, tolerated)
+                found |= find(value, required, tolerated)
         if wait_for is not None:
-            find(wait_for, required, tolerated)
+            found |= find(wait_for, required, tolerated)
+        if not found:
+            self.admit(run)
+            return
         if tolerated:
             run.rarely().tolerated = tolerated
         # Set also when empty: marks such as unmapped(...) have to be removed.
@@ -348,48 +352,11 @@ class Scheduler:
         """See `headrace._engine.stopping.cancel`."""
         stopping.cancel(self, run)
 
+    def cancel_many(self, runs: Sequence[TaskFuture[Any]]) -> None:
+        """See `headrace._engine.stopping.cancel_many`."""
+        stopping.cancel_many(self, runs)
+
     def announce(self, run: Any) -> None:
         """Tell the observers that a run has entered its latest state. On the loop."""
         if self.announcer is not None:
             self.announcer.announce(run)
-
-
-def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
-    """Write down that an attempt failed and when the next one is due."""
-    rare = run.rarely()
-    run.ended = now
-    message = rare.message
-    if rare.scheduled is not None:
-        data = rare.scheduled.data
-        message = rare.scheduled.message or "The task asked to be run again."
-    elif message is None and isinstance(data, BaseException):
-        message = run.failure_text(data)
-    rare.name = rare.message = rare.stop = rare.scheduled = None
-    run.wait_for_retry(message, data, now + delay)
-
-
-def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
-    """Why a run does not start: the first of its upstreams that did not complete.
-
-    Of those that did not, each is passed on to this run: who is given its outcome has
-    been given theirs.
-    """
-    failed = [source for source in sources if not _has_completed(source)]
-    for source in failed:
-        if not isinstance(source, State):
-            source.see()
-    first = failed[0]
-    if isinstance(first, State):
-        name = first.state_details.task_run_id or "a state without a run"
-        return upstream_error(run.name, name, first)
-    return upstream_error(run.name, first.name, first.last_state)
-
-
-def _has_completed(source: Source) -> bool:
-    kind = source.type if isinstance(source, State) else source.phase
-    return kind is _COMPLETED
-
-
-def withdrawn(run: Any) -> CancelledRun:
-    """The outcome of a run that is cancelled without having been started."""
-    return CancelledRun(f"the run {run.name!r} was cancelled before it started.")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from os import getpid
 from time import time
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
+from headrace._engine.deferred import held_back
+from headrace._engine.contents import container_of
 from headrace._engine.mapping import NO_KWARGS, spread, whole_futures, with_data
 from headrace._engine.resolve import Source, data_of
-from headrace._engine.scheduler import held_back
 from headrace._engine.scopes import Scope
-from headrace.annotations import allow_failure, is_mark
+from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT
 from headrace.exceptions import SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
@@ -47,9 +49,22 @@ def holder_for(spec: TaskSpec, verb: str) -> Any:
     return holder
 
 
-def materialised(wait_for: Any) -> Any:
-    """What to wait for, a one-shot iterable read once and up front (WAIT-01)."""
-    return list(wait_for) if hasattr(wait_for, "__next__") else wait_for
+def materialised(wait_for: object) -> Any:
+    """What to wait for: of an iterable that cannot be looked into, a list of its items.
+
+    Read once and up front (WAIT-01). Texts and open files are left alone.
+    """
+    if is_mark(wait_for) and not isinstance(wait_for, quote):
+        return wait_for.rewrap(materialised(wait_for.value))
+    if container_of(type(wait_for)) is None and _is_to_be_read(wait_for):
+        return list(wait_for)
+    return wait_for
+
+
+def _is_to_be_read(value: object) -> TypeGuard[Iterable[Any]]:
+    return isinstance(value, Iterable) and not isinstance(
+        value, (str, bytes, bytearray, memoryview, io.IOBase)
+    )
 
 
 def new_run(
@@ -91,11 +106,11 @@ def submit_run(
     scheduler = scope.scheduler
     if scheduler is None or scope.has_ended or getpid() != scope.pid:
         scheduler = scope.opened()
+    if wait_for is not None:
+        wait_for = materialised(wait_for)
     run = new_run(scope, spec, args, kwargs)
     if type(holder) in _RUNS:
         adopt(holder, run)
-    if wait_for is not None:
-        wait_for = materialised(wait_for)
     if scheduler.is_here():
         scheduler.take(run, wait_for)
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.futures.coroutine_future import AsyncTaskFuture
+from headrace.futures.future import TaskFuture
 from headrace.futures.lists import AsyncTaskFutures, TaskFutures, TaskStates
 from headrace.futures.submission import AsyncSubmission, Submission, future_in, ref
 from headrace.futures.waiting import DoneAndNotDone, as_completed, wait

@@ -12,17 +12,19 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace.exceptions import UnreadyMap
-from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.futures.coroutine_future import AsyncTaskFuture
+from headrace.futures.future import TaskFuture
 from headrace.futures.submission import SUBMITS_IN_A_ROW
 from headrace.futures.watching import (
     Watched,
     await_ends,
     block_for_ends,
     checked_timeout,
+    in_turns,
 )
 from headrace.states import State, StateType
 
@@ -34,6 +36,9 @@ __all__ = (
     "UnreadyTaskFutures",
     "gathered",
 )
+
+# Making a state takes some microseconds.
+_STATES_IN_A_TURN: Final = 64
 
 F = TypeVar("F", bound=TaskFuture[Any])
 R = TypeVar("R")
@@ -80,12 +85,15 @@ class FutureList(list[F], Generic[F, R]):
         await await_ends(
             self, checked_timeout(timeout), stop_at_failure=raise_on_failure
         )
-        return self._read(timeout, raise_on_failure=raise_on_failure)
+        reader = _Reader(timeout, raise_on_failure=raise_on_failure)
+        futures = tuple(self)
+        reader.refuse_late(await in_turns(reader.name_if_late, futures))
+        return await in_turns(reader.read, futures)
 
     async def astate(self, timeout: float | None = None) -> list[State[R] | None]:
         """All final states in order, for coroutine code; None for who is late."""
         await await_ends(self, checked_timeout(timeout))
-        return [future.state if future.done() else None for future in self]
+        return await in_turns(_state_of, tuple(self), each=_STATES_IN_A_TURN)
 
     @overload
     def result(
@@ -110,7 +118,9 @@ class FutureList(list[F], Generic[F, R]):
             instead="await futures.aresult()",
             stop_at_failure=raise_on_failure,
         )
-        return self._read(timeout, raise_on_failure=raise_on_failure)
+        reader = _Reader(timeout, raise_on_failure=raise_on_failure)
+        reader.refuse_late([reader.name_if_late(future) for future in self])
+        return [reader.read(future) for future in self]
 
     def wait(self, timeout: float | None = None) -> list[State[R] | None]:
         """All final states in order; blocks. None for a run that is late."""
@@ -120,25 +130,52 @@ class FutureList(list[F], Generic[F, R]):
             what="map(...).wait()",
             instead="await futures.astate()",
         )
-        return [future.state if future.done() else None for future in self]
+        return [_state_of(future) for future in self]
 
     def cancel(self) -> int:
         """Cancel every run that has not ended; how many those were."""
-        return sum([future.cancel() for future in self])
+        open_runs = [future for future in self if not future.done()]
+        # One message to each loop: for 100 000 runs as many would take 30 ms.
+        for scheduler in {future.scope.scheduler for future in open_runs}:
+            runs = [f for f in open_runs if f.scope.scheduler is scheduler]
+            runs[0].post(scheduler.cancel_many, runs)
+        return len(open_runs)
 
-    def _read(self, timeout: float | None, *, raise_on_failure: bool) -> list[Any]:
-        late = [future for future in self if not future.done()]
-        if raise_on_failure:
-            for future in self:
-                if future.done() and future.phase is not StateType.COMPLETED:
-                    future.read(raise_on_failure=True)
+
+class _Reader:
+    """Reads the values of ended runs, as `FutureList.result` was asked to."""
+
+    __slots__ = ("_raise", "_timeout")
+
+    def __init__(self, timeout: float | None, *, raise_on_failure: bool) -> None:
+        self._timeout = timeout
+        self._raise = raise_on_failure
+
+    def name_if_late(self, future: TaskFuture[Any]) -> str:
+        """The name of a run that has not ended, else an empty text."""
+        if not future.done():
+            return future.name
+        if self._raise and future.phase is not StateType.COMPLETED:
+            future.read(raise_on_failure=True)
+        return ""
+
+    def refuse_late(self, names: list[str]) -> None:
+        """Raise TimeoutError if there are such names."""
+        late = list(filter(None, names))
         if late:
             raise TimeoutError(
-                f"{len(late)} of {len(self)} runs did not end within {timeout} "
-                f"seconds, {late[0].name!r} the first; they go on. Wait again, or "
+                f"{len(late)} of {len(names)} runs did not end within {self._timeout} "
+                f"seconds, {late[0]!r} the first; they go on. Wait again, or "
                 f"call cancel() on the list to end them."
             )
-        return [future.read(raise_on_failure=raise_on_failure) for future in self]
+
+    def read(self, future: TaskFuture[Any]) -> Any:
+        """The value of a run, or its exception if that was asked for."""
+        return future.read(raise_on_failure=self._raise)
+
+
+def _state_of(future: TaskFuture[Any]) -> State[Any] | None:
+    return future.state if future.done() else None
 
 
 class TaskFutures(FutureList[TaskFuture[R], R], metaclass=ABCMeta):

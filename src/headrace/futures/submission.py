@@ -17,7 +17,8 @@ from typing import (
 from uuid import UUID
 
 from headrace.futures.advice import warn_of_truth
-from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace.futures.coroutine_future import AsyncTaskFuture
+from headrace.futures.future import TaskFuture
 from headrace.runs import TaskRun
 from headrace.states import State
 
@@ -144,7 +145,7 @@ class Submission(Generic[R_co]):
         return self.future.wait(timeout)
 
     def __eq__(self, other: object) -> bool:
-        if is_submission(other):
+        if _is_submission(other):
             return self.future is other.future
         return self.future is other
 
@@ -193,7 +194,7 @@ class AsyncSubmission(Submission[R_co]):
         )
 
 
-def is_submission(value: object) -> TypeGuard[Submission[Any]]:
+def _is_submission(value: object) -> TypeGuard[Submission[Any]]:
     """Whether a value is what ``submit()`` gave, not yet awaited."""
     return isinstance(value, Submission)
 
@@ -206,7 +207,7 @@ AsyncTaskFuture.register(AsyncSubmission)
 
 def future_in(value: object) -> TaskFuture[Any] | None:
     """The future that a value is, or stands for; None if it is something else."""
-    if is_submission(value):
+    if _is_submission(value):
         return value.future
     return (
         cast("TaskFuture[Any]", value) if issubclass(type(value), TaskFuture) else None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from time import monotonic
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
-from headrace.futures.future import AsyncTaskFuture, TaskFuture
+from headrace._concurrency.loops import running_loop
+from headrace.futures.coroutine_future import AsyncTaskFuture
+from headrace.futures.future import TaskFuture
 from headrace.futures.submission import AsyncSubmission, Submission, future_in
 from headrace.futures.watching import (
     await_ends,
@@ -52,7 +55,8 @@ class _Wait(Generic[F]):
 
     def __await__(self) -> Generator[Any, None, DoneAndNotDone[F]]:
         yield from await_ends(self._futures, self._timeout).__await__()
-        return _sorted_out(self._futures)
+        flags = yield from in_turns(_is_done, self._futures).__await__()
+        return _sorted_out(self._futures, flags)
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
@@ -98,7 +102,7 @@ def wait(futures: Iterable[Any], timeout: float | None = None) -> Any:
         what="headrace.wait(...)",
         instead="await headrace.wait(...)",
     )
-    return _sorted_out(wanted)
+    return _sorted_out(wanted, [_is_done(future) for future in wanted])
 
 
 class as_completed(Generic[F]):
@@ -217,14 +221,20 @@ class _InOrderOfEnding(AsyncIterator[F]):
         self._until = None if timeout is None else self._loop.time() + timeout
         self._left = len(futures)
         self._arrivals: _Arrivals[F] = _Arrivals(self._loop)
-        for future in futures:
-            future.watch(self._arrivals)
+        self._watched = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> F:
         arrivals = self._arrivals
+        while self._watched < len(self._futures):
+            # The first of the tasks that share this; in turns, as there may be many.
+            start, self._watched = self._watched, self._watched + TURN
+            for future in self._futures[start : self._watched]:
+                future.watch(arrivals)
+            if self._watched < len(self._futures):
+                await asyncio.sleep(0)
         while not arrivals.queue:
             if not self._left:
                 raise StopAsyncIteration
@@ -246,6 +256,9 @@ class _InOrderOfEnding(AsyncIterator[F]):
         return _seen(arrivals.queue.popleft())
 
     def _forget(self) -> None:
+        if running_loop() is self._loop:
+            forget_in_turns(self._loop, self._futures, self._arrivals)
+            return
         for future in self._futures:
             if not future.done():
                 future.unwatch(self._arrivals)
@@ -260,10 +273,15 @@ def _seen(future: F) -> F:
     return future
 
 
-def _sorted_out(futures: list[F]) -> DoneAndNotDone[F]:
-    done = {future for future in futures if future.done()}
-    for future in done:
-        future.see()
+def _is_done(future: TaskFuture[Any]) -> bool:
+    if not future.done():
+        return False
+    future.see()
+    return True
+
+
+def _sorted_out(futures: list[F], flags: list[bool]) -> DoneAndNotDone[F]:
+    done = set(itertools.compress(futures, flags))
     return DoneAndNotDone(done, set(futures) - done)
 
 

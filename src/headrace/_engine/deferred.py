@@ -1,0 +1,54 @@
+"""Runs that do not start now: held back, withdrawn, or due again later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from headrace._engine.resolve import Source
+from headrace.exceptions import CancelledRun, UpstreamTaskError
+from headrace.states import State, StateType, upstream_error
+
+__all__ = ("held_back", "prepare_retry", "withdrawn")
+
+
+def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
+    """Write down that an attempt failed and when the next one is due."""
+    rare = run.rarely()
+    run.ended = now
+    message = rare.message
+    if rare.scheduled is not None:
+        data = rare.scheduled.data
+        message = rare.scheduled.message or "The task asked to be run again."
+    elif message is None and isinstance(data, BaseException):
+        message = run.failure_text(data)
+    rare.name = rare.message = rare.stop = rare.scheduled = None
+    run.wait_for_retry(message, data, now + delay)
+
+
+def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
+    """Why a run does not start: the first of its upstreams that did not complete.
+
+    Of those that did not, each is passed on to this run: who is given its outcome has
+    been given theirs.
+    """
+    failed = [source for source in sources if not _has_completed(source)]
+    for source in failed:
+        if not isinstance(source, State):
+            source.see()
+    first = failed[0]
+    if isinstance(first, State):
+        details = first.state_details
+        name = details.task_run_id or details.flow_run_id or "a state without a run"
+        return upstream_error(run.name, name, first)
+    return upstream_error(run.name, first.name, first.last_state)
+
+
+def _has_completed(source: Source) -> bool:
+    kind = source.type if isinstance(source, State) else source.phase
+    return kind is StateType.COMPLETED
+
+
+def withdrawn(run: Any) -> CancelledRun:
+    """The outcome of a run that is cancelled without having been started."""
+    return CancelledRun(f"the run {run.name!r} was cancelled before it started.")
