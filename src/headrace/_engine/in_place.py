@@ -66,6 +66,9 @@ def end(run: Any, outcome: Outcome) -> None:
         home = run.home()
         if home is not None:
             home.leave(run)
+        inner = run.inner_scope()
+        if inner is not None:
+            inner.let_go()
 
 
 def end_abandoned(

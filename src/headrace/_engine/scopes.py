@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from uuid import UUID
 
 from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
@@ -59,6 +60,13 @@ class Unseen:
         with self._lock:
             return sorted(self._kept.values(), key=_order)
 
+    def clear(self) -> None:
+        """Keep none of them any more: whoever had to be told has been."""
+        with self._lock:
+            self.count = 0
+            self._kept.clear()
+            self._latest = None
+
     def _forget(self, run: Any) -> None:
         self._kept.pop(id(run), None)
         if run is self._latest:
@@ -78,7 +86,8 @@ class Scope:
     Attributes:
         kind: For messages: "flow run", "runtime", "task run".
         host: What it shares with other scopes: scheduler, settings, observers.
-        owner: The record of the flow run this is the scope of, if it is one.
+        owner: The record of the flow run this is the scope of, if it is one; None
+            again once that has its final state.
         scheduler: Runs what is submitted; set by `opened`.
         open: Submitted runs without a final state.
         active: Runs that have been started and have not ended.
@@ -93,7 +102,7 @@ class Scope:
     """
 
     __slots__ = (
-        "_counters", "active", "blocks", "body", "direct", "has_ended", "host", "is_cancelled",
+        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended", "host", "is_cancelled",
         "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
         "waiting",
     )  # fmt: skip
@@ -111,6 +120,7 @@ class Scope:
         self.kind = kind
         self.parent = parent
         self.owner = owner
+        self._ended: tuple[str, int] | None = None  # name and id of the flow run
         self.scheduler: Any = host.scheduler
         self.open = 0
         self.active: set[Any] = set()
@@ -137,16 +147,20 @@ class Scope:
     @property
     def name(self) -> str:
         """For messages."""
+        if self._ended is not None:
+            return self._ended[0]
         return self.owner.name if self.owner is not None else ""
 
     @property
     def id(self) -> str | None:
         """See `headrace.runs.Scoped.id`."""
         key = self.flow_key()
-        return None if key is None or self.owner is None else self.owner.id
+        return None if key is None else str(UUID(int=key))
 
     def flow_key(self) -> int | None:
         """See `headrace.runs.Scoped.flow_key`."""
+        if self._ended is not None:
+            return self._ended[1]
         return None if self.owner is None else self.owner.run_key()
 
     def new_key(self) -> int:
@@ -246,6 +260,18 @@ class Scope:
         if tell is not None and self.is_idle:
             self.on_idle = None
             tell()
+
+    def let_go(self) -> None:
+        """Its flow run has its final state: keep what is asked for later, no more.
+
+        So that neither the one nor the other waits for the garbage collector.
+        """
+        owner = self.owner
+        if owner is not None:
+            self._ended = owner.name, owner.run_key()
+            self.owner = None
+        self.body = None
+        self.unseen.clear()
 
     def verdict_of_unseen(self) -> tuple[StateType, Any] | None:
         """How the first failure that nobody was given counts, and its run."""

@@ -99,6 +99,10 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
         scheduler.call(_hand_over, (scheduler, run, face, outcome, may_go_on))
     except RuntimeError:
         return  # the loop has closed: nobody is left to tell
+    finally:
+        # An error leads here, by the f_back of the body's frame in its trace. So no
+        # frame on the way may lead to the run, which leads to the error.
+        del job, run, outcome
 
 
 def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
@@ -143,8 +147,10 @@ def _attempt(
         scheduler.call(scheduler.announce, run)
     if run.spec.timeout_seconds is not None:
         scheduler.call(stopping.set_limit, (scheduler, run))
-    outcome: Outcome | _ToAwait = run.context.copy().run(_in_context, run, face)
-    return outcome, True
+    try:
+        return run.context.copy().run(_in_context, run, face), True
+    finally:
+        del run  # see `perform`
 
 
 def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
@@ -160,6 +166,8 @@ def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
         return of_value(run, value) if run.handle is face else _LATE
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error)) if run.handle is face else _LATE
+    finally:
+        del run  # see `perform`
 
 
 def is_to_be_awaited(value: object) -> bool:

@@ -124,6 +124,7 @@ def log_unseen(scope: Scope, name: str) -> None:
         named,
         ", ..." if count > 3 else "",
     )
+    scope.unseen.clear()
 
 
 def _first(scope: Scope) -> list[Any]:

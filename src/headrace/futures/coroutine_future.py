@@ -36,7 +36,10 @@ class AsyncTaskFuture(TaskFuture[R_co]):
     ) -> Any:
         """``await future.result()``, or blocking in plain code; see `TaskFuture`."""
         if is_plain_code():
-            return super().result(timeout, raise_on_failure=raise_on_failure)
+            try:
+                return super().result(timeout, raise_on_failure=raise_on_failure)
+            finally:
+                del self  # see `TaskFuture.__await__`
         return self.aresult(timeout, raise_on_failure=raise_on_failure)
 
     def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]

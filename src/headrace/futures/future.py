@@ -152,7 +152,12 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             self.seen = True
             value: R_co = self.outcome
             return value
-        return cast("R_co", self.read(raise_on_failure=True))
+        try:
+            return cast("R_co", self.read(raise_on_failure=True))
+        finally:
+            # The trace of an error holds this frame: let the frame not hold the run,
+            # which holds the error. The same below.
+            del self
 
     @overload
     async def aresult(
@@ -180,7 +185,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         await self._end_here(checked_timeout(timeout))
         if self.phase not in FINAL:
             raise too_late(self.name, timeout)
-        return cast("R_co", self.read(raise_on_failure=raise_on_failure))
+        try:
+            return cast("R_co", self.read(raise_on_failure=raise_on_failure))
+        finally:
+            del self
 
     async def astate(self, timeout: float | None = None) -> State[R_co] | None:
         """The final state, for coroutine code; None if the run did not end in time."""
@@ -196,7 +204,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             Exception: As `aresult`.
         """
         self._block(checked_timeout(timeout), "value")
-        return cast("R_co", self._read_or_too_late(timeout, raise_on_failure=True))
+        try:
+            return cast("R_co", self._read_or_too_late(timeout, raise_on_failure=True))
+        finally:
+            del self
 
     @overload
     def result(
@@ -224,9 +235,11 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             Exception: As `aresult`.
         """
         self._block(checked_timeout(timeout), "result")
-        return cast(
-            "R_co", self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
-        )
+        try:
+            value = self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
+            return cast("R_co", value)
+        finally:
+            del self
 
     def wait(self, timeout: float | None = None) -> State[R_co] | None:
         """The final state, or None if the run did not end in time; blocks as `result`."""
@@ -284,7 +297,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self.see()
         if self.phase is _COMPLETED:
             return self.outcome
-        return self.last_state.result(raise_on_failure)
+        try:
+            return self.last_state.result(raise_on_failure)
+        finally:
+            del self
 
     def add_waiter(self, waiter: Any) -> None:
         """Wake a dependant, a loop's future or a callback at the end. On the loop."""
@@ -348,7 +364,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     ) -> Any:
         if self.phase not in FINAL:
             raise too_late(self.name, timeout)
-        return self.read(raise_on_failure=raise_on_failure)
+        try:
+            return self.read(raise_on_failure=raise_on_failure)
+        finally:
+            del self
 
     # -- as an object ------------------------------------------------------------
 

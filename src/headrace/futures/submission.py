@@ -116,7 +116,10 @@ class Submission(Generic[R_co]):
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> R_co | BaseException:
         """See `TaskFuture.aresult`."""
-        return await self.future.aresult(timeout, raise_on_failure=raise_on_failure)
+        try:
+            return await self.future.aresult(timeout, raise_on_failure=raise_on_failure)
+        finally:
+            del self  # see `TaskFuture.__await__`; the same below
 
     async def astate(self, timeout: float | None = None) -> State[R_co] | None:
         """See `TaskFuture.astate`."""
@@ -124,7 +127,10 @@ class Submission(Generic[R_co]):
 
     def value(self, timeout: float | None = None) -> R_co:
         """See `TaskFuture.value`."""
-        return self.future.value(timeout)
+        try:
+            return self.future.value(timeout)
+        finally:
+            del self
 
     @overload
     def result(
@@ -138,7 +144,10 @@ class Submission(Generic[R_co]):
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> R_co | BaseException:
         """See `TaskFuture.result`."""
-        return self.future.result(timeout, raise_on_failure=raise_on_failure)
+        try:
+            return self.future.result(timeout, raise_on_failure=raise_on_failure)
+        finally:
+            del self
 
     def wait(self, timeout: float | None = None) -> State[R_co] | None:
         """See `TaskFuture.wait`."""
@@ -183,7 +192,10 @@ class AsyncSubmission(Submission[R_co]):
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> Any:
         """See `AsyncTaskFuture.result`."""
-        return self.future.result(timeout, raise_on_failure=raise_on_failure)
+        try:
+            return self.future.result(timeout, raise_on_failure=raise_on_failure)
+        finally:
+            del self
 
     def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None
