@@ -11,7 +11,7 @@ from typing import Any, Final
 __all__ = ("SLICE_SECONDS", "Inbox")
 
 # The longest the engine works at a stretch before it lets the loop turn.
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.001
 _LOOK_AT_CLOCK_EVERY: Final = 32
 
 

@@ -27,6 +27,7 @@ from headrace.states import FINAL, StateType
 __all__ = (
     "CANCEL",
     "cancel",
+    "cancel_many",
     "cancel_scope",
     "leave_behind",
     "leave_thread_behind",
@@ -39,6 +40,8 @@ __all__ = (
 log: Final = logging.getLogger("headrace.engine")
 
 CANCEL: Final = "cancel"
+
+_MOST_IN_A_TURN: Final = 128
 
 _CANCELLED: Final = StateType.CANCELLED
 
@@ -192,6 +195,11 @@ def leave_behind(
     end_abandoned(scope, lambda run: run.body_task() is task, cancel_scope)
 
 
+def cancel_many(scheduler: Any, runs: Iterable[Any]) -> None:
+    """`cancel` for many runs, in turns of the loop."""
+    _in_slices(scheduler.loop, _cancelling(scheduler, runs))
+
+
 def cancel_scope(scope: Any) -> None:
     """Cancel every run in a scope and in the scopes inside it. On its loop."""
     scope.is_cancelled = True
@@ -201,7 +209,7 @@ def cancel_scope(scope: Any) -> None:
     runs = itertools.chain(
         list(scope.waiting), (run for run in ready if run.scope is scope), active
     )
-    _in_slices(scheduler.loop, _cancelling(scheduler, runs))
+    cancel_many(scheduler, runs)
     tasks: set[Any] = set()
     for member in list(scope.direct):
         inner = member.inner_scope()
@@ -248,6 +256,7 @@ def _in_slices(loop: asyncio.AbstractEventLoop, work: Iterator[None]) -> None:
     """Do some work now, and the rest in turns of the loop."""
     until = perf_counter() + SLICE_SECONDS
     for count, _ in enumerate(work, 1):
-        if not count % 16 and perf_counter() > until:
+        # Of those that were told, each takes its turn at once, and its own time.
+        if count == _MOST_IN_A_TURN or (not count % 16 and perf_counter() > until):
             loop.call_soon(_in_slices, loop, work)
             return

@@ -26,7 +26,7 @@ from headrace.futures.watching import (
     checked_timeout,
     in_turns,
 )
-from headrace.states import State, StateType
+from headrace.states import FINAL, State, StateType
 
 __all__ = (
     "AsyncTaskFutures",
@@ -134,11 +134,11 @@ class FutureList(list[F], Generic[F, R]):
 
     def cancel(self) -> int:
         """Cancel every run that has not ended; how many those were."""
-        open_runs = [future for future in self if not future.done()]
+        open_runs = [future for future in self if future.phase not in FINAL]
         # One message to each loop: for 100 000 runs as many would take 30 ms.
-        for scheduler in {future.scope.scheduler for future in open_runs}:
-            runs = [f for f in open_runs if f.scope.scheduler is scheduler]
-            runs[0].post(scheduler.cancel_many, runs)
+        for scope in {future.scope for future in open_runs}:
+            runs = [future for future in open_runs if future.scope is scope]
+            runs[0].post(scope.scheduler.cancel_many, runs)
         return len(open_runs)
 
 

@@ -7,7 +7,17 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from time import monotonic
-from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar, cast, overload
+from typing import (
+    Any,
+    Final,
+    Generic,
+    NamedTuple,
+    NoReturn,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
 from headrace._concurrency.loops import running_loop
@@ -15,14 +25,19 @@ from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
 from headrace.futures.submission import AsyncSubmission, Submission, future_in
 from headrace.futures.watching import (
+    TURN,
     await_ends,
     block_for_ends,
     checked_timeout,
+    forget_in_turns,
+    in_turns,
     refuse_to_block,
     tell_loop,
 )
 
 __all__ = ("DoneAndNotDone", "as_completed", "wait")
+
+_FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 R = TypeVar("R")
 F = TypeVar("F", bound=TaskFuture[Any])
@@ -54,9 +69,11 @@ class _Wait(Generic[F]):
         self._timeout = timeout
 
     def __await__(self) -> Generator[Any, None, DoneAndNotDone[F]]:
-        yield from await_ends(self._futures, self._timeout).__await__()
-        flags = yield from in_turns(_is_done, self._futures).__await__()
-        return _sorted_out(self._futures, flags)
+        return self._ended().__await__()
+
+    async def _ended(self) -> DoneAndNotDone[F]:
+        await await_ends(self._futures, self._timeout)
+        return _sorted_out(self._futures, await in_turns(_is_done, self._futures))
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
@@ -282,6 +299,8 @@ def _is_done(future: TaskFuture[Any]) -> bool:
 
 def _sorted_out(futures: list[F], flags: list[bool]) -> DoneAndNotDone[F]:
     done = set(itertools.compress(futures, flags))
+    if len(done) == len(futures):
+        return DoneAndNotDone(done, set())
     return DoneAndNotDone(done, set(futures) - done)
 
 
@@ -299,6 +318,8 @@ def _futures_in(values: Iterable[Any], verb: str) -> list[TaskFuture[Any]]:
             f"headrace.{verb}() takes an iterable of futures and got one future. "
             f"Write {verb}([future])."
         )
+    if isinstance(values, list) and _FUTURES.issuperset(map(type, values)):
+        return list(dict.fromkeys(values))  # four times as fast
     futures: dict[TaskFuture[Any], None] = {}
     for value in values:
         found = future_in(value)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVarTuple
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from headrace._concurrency.bodies import block_until, shielded
 from headrace.exceptions import BlockedLoop
@@ -18,6 +19,8 @@ __all__ = (
     "block_for_ends",
     "checked_timeout",
     "ends_of",
+    "forget_in_turns",
+    "in_turns",
     "refuse_to_block",
     "settle",
     "tell_loop",
@@ -60,6 +63,8 @@ class Watched(Protocol):
         ...
 
 
+T = TypeVar("T")
+U = TypeVar("U")
 Ts = TypeVarTuple("Ts")
 
 # So many runs are looked at between two turns of the event loop: 0.2 milliseconds.
@@ -243,7 +248,20 @@ async def _await_many(
         return
     finally:
         if len(ends.ended) < len(runs):
-            _forget_in_turns(loop, runs, ends)
+            forget_in_turns(loop, runs, ends)
+
+
+@types.coroutine
+def in_turns(
+    function: Callable[[T], U], items: Sequence[T], each: int = TURN
+) -> Generator[None, None, list[U]]:
+    """What a function gives for each item; the loop turns after so many of them."""
+    found: list[U] = []
+    for start in range(0, len(items), each):
+        if start:
+            yield
+        found += map(function, items[start : start + each])
+    return found
 
 
 def settle(waiter: asyncio.Future[None]) -> None:
@@ -269,17 +287,22 @@ def _any_failed(runs: Iterable[Watched]) -> bool:
     return any(run.done() and run.phase is not StateType.COMPLETED for run in runs)
 
 
-def _forget_in_turns(
-    loop: asyncio.AbstractEventLoop, runs: Sequence[Watched], ends: _Ends
+def forget_in_turns(
+    loop: asyncio.AbstractEventLoop,
+    runs: Sequence[Watched],
+    callback: Callable[[Any], object],
 ) -> None:
-    _forget(runs[:TURN], [ends])
+    """Have runs that go on call back no more. On the loop that waited for them."""
+    _forget(runs[:TURN], [callback])
     if len(runs) > TURN:
-        loop.call_soon(_forget_in_turns, loop, runs[TURN:], ends)
+        loop.call_soon(forget_in_turns, loop, runs[TURN:], callback)
 
 
-def _forget(runs: Iterable[Watched], ends: list[_Ends]) -> None:
+def _forget(
+    runs: Iterable[Watched], callbacks: Iterable[Callable[[Any], object]]
+) -> None:
     # A wait that was given up must leave nothing behind in runs that go on.
-    for end in ends:
+    for callback in callbacks:
         for run in runs:
             if not run.done():
-                run.unwatch(end)
+                run.unwatch(callback)
