@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from typing import Any, Concatenate, Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
-__all__ = ("NOT_SET", "HasFn", "NotSet", "Taker", "Untold")
+__all__ = ("NOT_SET", "HasFn", "NotSet", "Untold")
 
 F_co = TypeVar("F_co", covariant=True)
 
@@ -37,7 +36,3 @@ class HasFn(Protocol[F_co]):
     def fn(self) -> F_co:
         """Its function."""
         ...
-
-
-# One whose function takes anything at all as its first argument.
-Taker = TypeVar("Taker", bound=HasFn[Callable[Concatenate[Untold, ...], Any]])

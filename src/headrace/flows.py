@@ -16,7 +16,7 @@ from typing import (
 )
 
 from headrace._engine import doors
-from headrace._types import HasFn, Taker
+from headrace._types import HasFn, Untold
 from headrace.definitions import is_method_object
 from headrace.options import FlowOptions, FlowRunOptions, flow_spec
 from headrace.runnable import Doors, Runnable
@@ -99,7 +99,9 @@ class Flow(Runnable[P, R_co]):
     # The first parameter tells what it is: of anything at all, a static method's; of
     # the class, a class method's; of an instance, a method's.
     @overload
-    def __get__(self: Taker, instance: object, owner: type) -> Taker: ...
+    def __get__(
+        self: HasFn[Callable[Concatenate[Untold, Q], T]], instance: object, owner: type
+    ) -> Flow[P, R_co]: ...
     @overload
     def __get__(
         self: HasFn[Callable[Concatenate[type[S], Q], T]],

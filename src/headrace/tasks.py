@@ -19,7 +19,7 @@ from typing import (
 
 from headrace._concurrency.bodies import is_plain_code, shielded, this_face
 from headrace._engine import doors, submitting
-from headrace._types import HasFn, Taker, Untold
+from headrace._types import HasFn, Untold
 from headrace.context import CURRENT
 from headrace.definitions import Option, is_method_object
 from headrace.exceptions import ParameterBindError, SubmitOutsideRun
@@ -309,7 +309,9 @@ class Task(Runnable[P, R_co]):
     # The first parameter tells what it is: of anything at all, a static method's; of
     # the class, a class method's; of an instance, a method's.
     @overload
-    def __get__(self: Taker, instance: object, owner: type) -> Taker: ...
+    def __get__(
+        self: HasFn[Callable[Concatenate[Untold, Q], T]], instance: object, owner: type
+    ) -> Task[P, R_co]: ...
     @overload
     def __get__(
         self: HasFn[Callable[Concatenate[type[S], Q], T]],

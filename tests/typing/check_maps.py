@@ -1,0 +1,69 @@
+"""Maps and streams check their results only; the lists know what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+from headrace import State, TaskFuture, TaskFutures, allow_failure, task, unmapped
+from headrace.futures import AsyncTaskFuture, AsyncTaskFutures, TaskStates
+
+
+@task
+def double(x: int) -> int:
+    return x * 2
+
+
+@task
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+@task
+def untold(x: int) -> Any:
+    return x
+
+
+def check_maps_of_plain_tasks() -> None:
+    futures = double.map([1, 2])
+    assert_type(futures, TaskFutures[int])
+    assert_type(futures[0], TaskFuture[int])
+    assert_type([future.value() for future in futures], list[int])
+    assert_type(futures.result(), list[int])
+    assert_type(futures.result(raise_on_failure=False), list[int | BaseException])
+    assert_type(futures.wait(5), list[State[int] | None])
+    assert_type(futures.cancel(), int)
+    assert_type(double.map(range(3), wait_for=futures), TaskFutures[int])
+    assert_type(double.map([1], return_state=True)[0].result(), int)
+    assert_type(double.map(unmapped(1), allow_failure([2])), TaskFutures[int])
+    assert_type(untold.map([1]), TaskFutures[Any])
+
+
+async def check_maps_in_coroutine_code() -> None:
+    futures = await double.map([1, 2])
+    assert_type(futures, TaskFutures[int])
+    assert_type(await futures.aresult(), list[int])
+    assert_type(await asyncio.gather(*futures), list[int])
+    assert_type(await double.map([1], return_state=True), TaskStates[int])
+    assert_type(await shout.map(["a"], return_state=True), TaskStates[str])
+    assert_type(await untold.map([1], return_state=True), TaskStates[Any])
+
+
+async def check_maps_of_coroutine_tasks() -> None:
+    futures = shout.map(["a", "b"])
+    assert_type(futures, AsyncTaskFutures[str])
+    assert_type(await futures, AsyncTaskFutures[str])
+    assert_type(futures[0], AsyncTaskFuture[str])
+    values = await assert_type(futures.result(), Coroutine[Any, Any, list[str]])
+    assert_type(values, list[str])
+    assert_type(await futures.wait(), list[State[str] | None])
+    assert_type([await future for future in futures], list[str])
+    assert_type([await future.result() for future in futures], list[str])
+    assert_type(await asyncio.gather(*futures), list[str])
+
+
+def check_wrong_results() -> None:
+    texts: list[str] = double.map([1]).result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    texts.append(double.map([1])[0].value())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    double.map([1]).results()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
