@@ -9,7 +9,7 @@ from headrace._engine.resolve import Source
 from headrace.exceptions import CancelledRun, UpstreamTaskError
 from headrace.states import State, StateType, upstream_error
 
-__all__ = ("held_back", "prepare_retry", "withdrawn")
+__all__ = ("has_completed", "held_back", "prepare_retry", "withdrawn")
 
 
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
@@ -32,7 +32,7 @@ def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
     Of those that did not, each is passed on to this run: who is given its outcome has
     been given theirs.
     """
-    failed = [source for source in sources if not _has_completed(source)]
+    failed = [source for source in sources if not has_completed(source)]
     for source in failed:
         if not isinstance(source, State):
             source.see()
@@ -44,7 +44,8 @@ def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
     return upstream_error(run.name, first.name, first.last_state)
 
 
-def _has_completed(source: Source) -> bool:
+def has_completed(source: Source) -> bool:
+    """Whether a future's run, or a state, ended with a value."""
     kind = source.type if isinstance(source, State) else source.phase
     return kind is StateType.COMPLETED
 

@@ -11,8 +11,9 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from headrace._engine.resolve import Source
-from headrace.annotations import is_mark, unmapped
+from headrace._engine.contents import is_model
+from headrace._engine.resolve import ATOMS, Source
+from headrace.annotations import is_mark, quote, unmapped
 from headrace.exceptions import MappingLengthMismatch, MappingMissingIterable
 from headrace.futures import Submission, TaskFuture, future_in
 from headrace.parameters import Binder
@@ -88,31 +89,32 @@ def _column(value: object) -> Sequence[Any] | None:
             return None
         # allow_failure([...]) and quote([...]) mark each element instead.
         inner = _column(value.value)
-        return None if inner is None else [value.rewrap(item) for item in inner]
+        if inner is None:
+            return None
+        return [x if type(x) in ATOMS else value.rewrap(x) for x in inner]
     kind = type(value)
     if kind is list or kind is tuple or kind is range:
         return cast("Sequence[Any]", value)
-    if (
-        issubclass(kind, _WHOLE)
-        or hasattr(kind, "__pydantic_fields__")
-        or hasattr(kind, "__dataframe__")
-    ):
+    if issubclass(kind, _WHOLE) or is_model(kind) or hasattr(kind, "__dataframe__"):
         return None
     try:
         items = iter(cast("Iterable[Any]", value))
     except TypeError:
         return None
-    return list(items)
+    return None if _is_file(value) else list(items)
 
 
-def _shared(value: Any) -> Any:
+def _is_file(value: object) -> bool:
+    """Whether it is a file by what it can do, as what `tempfile` gives is."""
+    try:
+        return hasattr(value, "readline")
+    except Exception:  # noqa: BLE001 - a __getattr__ of the user's may raise anything
+        return False
+
+
+def _shared(value: object) -> Any:
     """A value that goes to every run, without the mark that said so."""
-    if not is_mark(value):
-        return value
-    inner = value.value
-    if isinstance(value, unmapped):
-        return inner
-    return value.rewrap(_shared(inner)) if isinstance(inner, unmapped) else value
+    return value.value if is_mark(value) and isinstance(value, unmapped) else value
 
 
 def _lengths(
@@ -134,7 +136,7 @@ def whole_futures(values: Iterable[Any]) -> list[Source]:
     found: list[Source] = []
     for value in values:
         inner = value
-        while is_mark(inner) and not isinstance(inner, unmapped):
+        while is_mark(inner) and not isinstance(inner, (unmapped, quote)):
             inner = inner.value
         source = inner if is_state(inner) else future_in(inner)
         if source is not None:
@@ -142,7 +144,7 @@ def whole_futures(values: Iterable[Any]) -> list[Source]:
     return found
 
 
-def with_data(value: Any, data: Mapping[Any, Any]) -> Any:
+def with_data(value: Any, data: Mapping[int, Any]) -> Any:
     """A whole argument with its future replaced by the data, its marks kept.
 
     Args:
@@ -150,9 +152,12 @@ def with_data(value: Any, data: Mapping[Any, Any]) -> Any:
         data: Data by the id of the future or state.
     """
     if is_mark(value):
-        if isinstance(value, unmapped):
+        if isinstance(value, (unmapped, quote)):
             return value
         inner = with_data(value.value, data)
         return value if inner is value.value else value.rewrap(inner)
-    source = future_in(value)
-    return data.get(id(value if source is None else source), value)
+    source = value if is_state(value) else future_in(value)
+    if source is None or id(source) not in data:
+        return value
+    # What a run gave is passed on as it is: nothing in it is looked for (RES-15).
+    return quote(data[id(source)])

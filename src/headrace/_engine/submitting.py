@@ -9,19 +9,25 @@ from os import getpid
 from time import time
 from typing import Any, Final, TypeGuard, cast
 
-from headrace._engine.deferred import held_back
 from headrace._engine.contents import container_of
-from headrace._engine.mapping import NO_KWARGS, spread, whole_futures, with_data
+from headrace._engine.deferred import has_completed, held_back
+from headrace._engine.mapping import (
+    NO_KWARGS,
+    Calls,
+    spread,
+    whole_futures,
+    with_data,
+)
 from headrace._engine.resolve import Source, data_of
 from headrace._engine.scopes import Scope
 from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT
-from headrace.exceptions import SubmitOutsideRun
+from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
 from headrace.futures.watching import block_for_ends
 from headrace.specs import TaskSpec
-from headrace.states import State, StateType
+from headrace.states import State
 
 __all__ = (
     "adopt",
@@ -174,8 +180,7 @@ def _scheduled(
     kwargs: Mapping[str, Any],
     wait_for: Any,
 ) -> FutureList[Any, Any]:
-    args, kwargs = _with_whole_data(spec, args, kwargs)
-    _, calls = spread(spec.name, spec.binder, args, kwargs)
+    calls = _calls(spec, args, kwargs)
     scope = holder.scope
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
@@ -199,31 +204,22 @@ def _scheduled(
     return gathered(runs, is_async=spec.is_async)
 
 
-def _with_whole_data(
-    spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+def _calls(spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
+    """The arguments of each run of a map."""
     values = (*args, *kwargs.values())
-    sources = whole_futures(values)
-    if not sources:
-        return args, kwargs
-    tolerated = {
-        id(source)
-        for value in values
-        if _is_tolerant(value)
-        for source in whole_futures([value])
-    }
-    data: dict[Any, Any] = {}
-    for source in sources:
-        kind = source.type if isinstance(source, State) else source.phase
-        if kind is StateType.COMPLETED:
-            data[id(source)] = data_of(source)
-        elif id(source) not in tolerated:
-            required = [each for each in sources if id(each) not in tolerated]
-            raise held_back(_Mapped(f"{spec.name}.map()"), required)
-    return (
-        tuple([with_data(value, data) for value in args]),
-        {name: with_data(value, data) for name, value in kwargs.items()},
-    )
+    sources = [source for source in whole_futures(values) if has_completed(source)]
+    data = {id(source): data_of(source) for source in sources}
+    if data:
+        args = tuple([with_data(value, data) for value in args])
+        kwargs = {name: with_data(value, data) for name, value in kwargs.items()}
+    try:
+        return spread(spec.name, spec.binder, args, kwargs)[1]
+    except MappingMissingIterable:
+        # What did not complete goes to every run, unless it was to be split (MAP-08).
+        failed = whole_futures([value for value in values if not _is_tolerant(value)])
+        if all(has_completed(source) for source in failed):
+            raise
+    raise held_back(_Mapped(f"{spec.name}.map()"), failed)
 
 
 class _Mapped:

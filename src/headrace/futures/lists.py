@@ -340,6 +340,7 @@ class UnreadyTaskFutures(AsyncTaskFutures[R]):
     append = extend = insert = remove = pop = clear = index = count = _refuse
     reverse = copy = __add__ = __mul__ = __reversed__ = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    __radd__ = __rmul__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
 
 
 def gathered(futures: Iterable[Any], *, is_async: bool) -> FutureList[Any, Any]:
