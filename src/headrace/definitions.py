@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 from headrace._types import NOT_SET
 from headrace.parameters import Binder
-from headrace.specs import coroutine_form
+from headrace.specs import coroutine_form, named
 
 __all__ = ("Definition", "Option", "is_method_object")
 
@@ -50,9 +51,13 @@ class Definition:
     def __init__(self, fn: Any, given: Mapping[str, Any]) -> None:
         self._refuse_unknown(f"a {self._noun}", given)
         self._fn = fn
-        self._given = dict(given)
+        self._given = self._settled(given)
         self.spec = self._make_spec(self._function_of(fn), self._given, None)
         self._wrap()
+
+    def _settled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options given, and those that settings give: copies are to keep them."""
+        return dict(given)
 
     def _make_spec(
         self, fn: Callable[..., Any], given: dict[str, Any], key: str | None
@@ -87,17 +92,20 @@ class Definition:
     def _wrap(self) -> None:
         """Look like the function: its name, docstring, signature, own attributes."""
         wrapper: Any = self
-        functools.update_wrapper(wrapper, self.spec.fn, updated=())
-        if inspect.isroutine(self.spec.fn):
-            # A callable object's attributes are its own, and ours are not replaced.
-            for name, value in getattr(self.spec.fn, "__dict__", {}).items():
-                vars(self).setdefault(name, value)
+        fn = self.spec.fn
+        functools.update_wrapper(wrapper, named(fn), updated=())
+        wrapper.__wrapped__ = fn
+        if inspect.isroutine(fn):
+            # Not those of callable objects, and none that would hide ours.
+            for name, value in getattr(fn, "__dict__", {}).items():
+                if not hasattr(self, name):
+                    setattr(self, name, value)
 
     # -- other options -------------------------------------------------------------
 
     def redefine(self, changes: Mapping[str, Any]) -> None:
         """Change options in place; the new ones are checked like the first."""
-        given = {**self._given, **changes}
+        given = self._settled({**self._given, **changes})
         fn = given.pop("fn", self._fn)
         if fn is not self._fn:
             # As with any other attribute, nothing changes but what was assigned.
@@ -109,26 +117,26 @@ class Definition:
         if "fn" in changes:
             self._wrap()
         if self._is_bound:
-            self.spec = self._spec_bound_to(vars(self)["__self__"])
+            self._bind(vars(self)["__self__"])
 
     def _with_options(self, changes: Mapping[str, Any]) -> Self:
         self._refuse_unknown(f"{self.spec.name}.with_options()", changes)
         given = {k: v for k, v in changes.items() if v is not NOT_SET}
         make: Any = type(self)
-        copy: Self = make(self._fn, **{**self._given, **given})
-        copy.spec = dataclasses.replace(copy.spec, key=self.spec.key)
+        other: Self = make(self._fn, **{**self._given, **given})
+        other.spec = dataclasses.replace(other.spec, key=self.spec.key)
         if self._is_bound:
-            bound: Self = copy.bound_to(type(self), vars(self)["__self__"])
+            bound: Self = other.bound_to(type(self), vars(self)["__self__"])
             return bound
-        return copy
+        return other
 
     # -- as a method ---------------------------------------------------------------
 
     def bound_to(self, kind: type[Any], instance: object) -> Any:
         """A copy whose function is a method of an instance or class."""
         bound: Any = object.__new__(kind)
-        spec = self._spec_bound_to(instance)
-        bound.__dict__.update(vars(self), __self__=instance, spec=spec)
+        bound.__dict__.update(vars(self), _method_binder=self._method_binder)
+        bound._bind(instance)  # noqa: SLF001 - of our own kind
         return bound
 
     def _looked_up(
@@ -139,7 +147,7 @@ class Definition:
             return self
         if isinstance(self._fn, classmethod):
             return self.bound_to(kind, owner if owner is not None else type(instance))
-        if instance is None or not inspect.isfunction(self._fn):
+        if instance is None or not _is_method_of(self._fn):
             return self
         return self.bound_to(kind, instance)
 
@@ -147,14 +155,15 @@ class Definition:
     def _is_bound(self) -> bool:
         return "__self__" in vars(self)
 
-    def _spec_bound_to(self, instance: object) -> Any:
+    def _bind(self, instance: object) -> None:
         spec = self.spec
         method = types.MethodType(spec.fn, instance)
-        return spec.with_method(
+        self.spec = spec.with_method(
             fn=method,
             call=coroutine_form(method) if spec.is_async else method,
             binder=self._method_binder,
         )
+        vars(self).update(__self__=instance, __wrapped__=method)
 
     @functools.cached_property
     def _method_binder(self) -> Binder:
@@ -164,7 +173,30 @@ class Definition:
     # -- as an object --------------------------------------------------------------
 
     def __copy__(self) -> Self:
-        return self._with_options({})
+        return self._twin({}, lambda value, _: value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._twin(memo, copy.deepcopy)
+
+    def _twin(
+        self, memo: dict[int, Any], copied: Callable[[Any, dict[int, Any]], Any]
+    ) -> Self:
+        twin = memo[id(self)] = object.__new__(type(self))
+        made = {"_fn", "_method_binder", "__wrapped__", "spec"}
+        state = {name: value for name, value in vars(self).items() if name not in made}
+        vars(twin).update(copied(state, memo))
+        # There are no copies of static and class method objects, as of functions.
+        fn = self._fn if is_method_object(self._fn) else copied(self._fn, memo)
+        twin._remade(fn, self.spec.key)
+        return twin
+
+    def _remade(self, fn: Any, key: str) -> None:
+        function = self._function_of(fn)
+        self._fn = fn
+        self.spec = self._make_spec(function, self._given, key)
+        vars(self)["__wrapped__"] = function
+        if self._is_bound:
+            self._bind(vars(self)["__self__"])
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -175,3 +207,10 @@ class Definition:
 def is_method_object(fn: object) -> bool:
     """Whether it is what ``@staticmethod`` or ``@classmethod`` gave."""
     return isinstance(fn, (staticmethod, classmethod))
+
+
+def _is_method_of(fn: object) -> bool:
+    """Whether looking it up on an instance binds it, as for functions."""
+    return hasattr(type(fn), "__get__") and not isinstance(
+        fn, (type, types.MethodType, staticmethod)
+    )

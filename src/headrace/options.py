@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, TypedDict
 
 from headrace.parameters import Binder, refuse_reserved
@@ -15,6 +16,7 @@ from headrace.specs import (
     TaskSpec,
     coroutine_form,
     is_coroutine_callable,
+    named,
 )
 
 __all__ = (
@@ -24,6 +26,7 @@ __all__ = (
     "TaskRunOptions",
     "flow_spec",
     "task_spec",
+    "with_settings",
 )
 
 
@@ -136,6 +139,15 @@ def task_spec(
     )
 
 
+def with_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a task, those that the current settings give filled in."""
+    settled = dict(given)
+    for option in ("retries", "retry_delay_seconds"):
+        if settled.get(option) is None:
+            settled[option] = getattr(current_settings(), f"task_default_{option}")
+    return settled
+
+
 def flow_spec(
     fn: Callable[..., Any], options: FlowOptions, key: str | None
 ) -> FlowSpec:
@@ -159,34 +171,26 @@ def flow_spec(
     )
 
 
-def _named(fn: Callable[..., Any]) -> Any:
-    """What name, key and description are taken from."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return fn if hasattr(fn, "__qualname__") else type(fn)
-
-
 def _name(fn: Callable[..., Any], given: object, noun: str) -> str:
     if given is not None and not isinstance(given, str):
         raise TypeError(
             f"name={given!r} is no text. Give the {noun} a str, or leave it out for "
             f"the name of the function."
         )
-    return given or str(_named(fn).__name__)
+    return given or str(named(fn).__name__)
 
 
 def _key(fn: Callable[..., Any]) -> str:
-    named = _named(fn)
-    return f"{getattr(named, '__module__', None) or 'builtins'}.{named.__qualname__}"
+    inner = named(fn)
+    return f"{getattr(inner, '__module__', None) or 'builtins'}.{inner.__qualname__}"
 
 
 def _description(name: str, fn: Callable[..., Any], given: object) -> str | None:
     text = _text(name, "description", given)
     if text:
         return text
-    inner = fn
-    while isinstance(inner, functools.partial):
-        inner = inner.func
+    inner = named(fn)
+    # Not inherited: what getdoc() would find for a class without one is object's.
     return inspect.getdoc(inner) if getattr(inner, "__doc__", None) else None
 
 
@@ -215,19 +219,19 @@ def _tags(name: str, given: Any) -> frozenset[str]:
 
 
 def _limit(name: str, given: object) -> float | None:
-    if given is None or (given == 0 and not isinstance(given, bool)):
+    if given is None:
         return None
-    if (
-        isinstance(given, bool)
-        or not isinstance(given, (int, float))
-        or not 0 < given < float("inf")
-    ):
-        error = ValueError if isinstance(given, (int, float)) else TypeError
-        raise error(
-            f"{name}: timeout_seconds={given!r} is no limit. Give a number of seconds "
-            f"above 0, or None for no limit."
-        )
-    return float(given)
+    text = (
+        f"{name}: timeout_seconds={given!r} is no limit. Give a number of seconds "
+        f"above 0, or None for no limit."
+    )
+    # `Real` and not float: numbers of other packages, such as numpy, are welcome.
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(text)
+    seconds = float(given)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(text)
+    return seconds or None
 
 
 def _flag(name: str, option: str, given: object) -> bool:
@@ -237,17 +241,11 @@ def _flag(name: str, option: str, given: object) -> bool:
 
 
 def _policy(name: str, options: TaskOptions) -> RetryPolicy:
-    retries = options.get("retries")
-    delay = options.get("retry_delay_seconds")
-    if retries is None or delay is None:
-        settings = current_settings()
-        retries = settings.task_default_retries if retries is None else retries
-        if delay is None:
-            delay = settings.task_default_retry_delay_seconds
+    settled = with_settings(options)
     return RetryPolicy.of(
         name,
-        retries,
-        delay,
+        settled["retries"],
+        settled["retry_delay_seconds"],
         options.get("retry_jitter_factor"),
         options.get("retry_condition_fn"),
     )

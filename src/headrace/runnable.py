@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
@@ -70,10 +71,11 @@ class Runnable(Definition, Generic[P, R_co]):
         return bool(self.spec.is_async)
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
     def __call__(
         self: Runnable[..., Untold],
+        /,
         *args: Any,
         return_state: Literal[True],
         **kwargs: Any,
@@ -81,26 +83,33 @@ class Runnable(Definition, Generic[P, R_co]):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]
         self: Runnable[..., Coroutine[Any, Any, T]],
+        /,
         *args: Any,
         return_state: Literal[True],
         **kwargs: Any,
     ) -> Coroutine[Any, Any, State[T]]: ...
     @overload
     def __call__(
-        self: Runnable[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+        self: Runnable[..., T],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
     ) -> State[T]: ...
     @overload
     def __call__(
         self,
+        /,
         *args: Any,
         wait_for: Any,
         return_state: Literal[False] = False,
         **kwargs: Any,
     ) -> R_co: ...
     @overload
-    def __call__(self, *args: Any, return_state: bool, **kwargs: Any) -> Any: ...
+    def __call__(self, /, *args: Any, return_state: bool, **kwargs: Any) -> Any: ...
     def __call__(  # type: ignore[misc]
         self,
+        /,
         *args: Any,
         return_state: bool = False,
         wait_for: Any = None,
@@ -128,40 +137,55 @@ class Runnable(Definition, Generic[P, R_co]):
         if wait_for is not None:
             wait_for = self._before(holder, wait_for)
         given = (args, kwargs, wait_for)
-        if not spec.is_async:
-            run = self._doors.call_plain(holder, spec, given)
-            return outcome_of(run, return_state=return_state, is_inline=is_plain_code())
-        if blocks_here(holder):
-            run = self._doors.call_coroutine(holder, spec, given)
-            return outcome_of(run, return_state=return_state)
-        return coroutine_of(
-            lambda: self._doors.wait(holder, spec, given), return_state=return_state
-        )
+        try:
+            if not spec.is_async:
+                return outcome_of(
+                    self._doors.call_plain(holder, spec, given),
+                    return_state=return_state,
+                    is_inline=is_plain_code(),
+                )
+            if blocks_here(holder):
+                return outcome_of(
+                    self._doors.call_coroutine(holder, spec, given),
+                    return_state=return_state,
+                )
+            make = functools.partial(self._doors.wait, holder, spec, given)
+            return coroutine_of(make, return_state=return_state)
+        finally:
+            del holder  # see `outcome_of`
 
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
+    def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call it for the final state; see ``return_state=True``."""
         return self(*args, return_state=True, **kwargs)
 
     @overload
     async def acall(  # type: ignore[overload-overlap]
-        self: Runnable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self: Runnable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T: ...
     @overload
-    async def acall(self: Runnable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    async def acall(
+        self: Runnable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
     @overload
     async def acall(
         self: Runnable[..., Coroutine[Any, Any, T]],
+        /,
         *args: Any,
         return_state: Literal[True],
         **kwargs: Any,
     ) -> State[T]: ...
     @overload
     async def acall(
-        self: Runnable[..., T], *args: Any, return_state: Literal[True], **kwargs: Any
+        self: Runnable[..., T],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
     ) -> State[T]: ...
     @overload
     async def acall(
         self: Runnable[..., Coroutine[Any, Any, T]],
+        /,
         *args: Any,
         wait_for: Any,
         return_state: Literal[False] = False,
@@ -170,6 +194,7 @@ class Runnable(Definition, Generic[P, R_co]):
     @overload
     async def acall(
         self: Runnable[..., T],
+        /,
         *args: Any,
         wait_for: Any,
         return_state: Literal[False] = False,
@@ -177,6 +202,7 @@ class Runnable(Definition, Generic[P, R_co]):
     ) -> T: ...
     async def acall(  # type: ignore[misc]
         self,
+        /,
         *args: Any,
         return_state: bool = False,
         wait_for: Any = None,
@@ -193,8 +219,11 @@ class Runnable(Definition, Generic[P, R_co]):
         if wait_for is not None:
             wait_for = self._before(holder, wait_for)
         given = (args, kwargs, wait_for)
-        run = await self._doors.acall(holder, spec, given)
-        return outcome_of(run, return_state=return_state)
+        try:
+            ended = self._doors.acall(holder, spec, given)
+            return outcome_of(await ended, return_state=return_state)
+        finally:
+            del holder  # see `outcome_of`
 
     def _before(self, holder: Any, wait_for: Any) -> Any:  # noqa: ARG002 - flows ask
         """What has to complete before a run that is called."""

@@ -11,7 +11,7 @@ from typing import Any
 from headrace.parameters import Binder
 from headrace.retries import NO_RETRY, RetryPolicy
 
-__all__ = ("FlowSpec", "TaskSpec", "coroutine_form", "is_coroutine_callable")
+__all__ = ("FlowSpec", "TaskSpec", "coroutine_form", "is_coroutine_callable", "named")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +72,13 @@ class FlowSpec:
     ) -> FlowSpec:
         """See `TaskSpec.with_method`."""
         return replace(self, fn=fn, call=call, binder=binder)
+
+
+def named(fn: Callable[..., Any]) -> Any:
+    """What the name, key and description of a callable are taken from."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn if hasattr(fn, "__qualname__") else type(fn)
 
 
 def is_coroutine_callable(fn: Callable[..., Any]) -> bool:

@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_threads": 64,
         "max_lent_threads": 512,
         "cancel_grace_seconds": 5.0,
-        "abandon_after_seconds": 0.05,
+        "abandon_after_seconds": 0.04,
     }
 
 

@@ -1,0 +1,241 @@
+"""What tasks can do and flows cannot: be submitted, and mapped over many elements."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
+
+from headrace._concurrency.bodies import is_plain_code, shielded, this_face
+from headrace._engine import submitting
+from headrace._types import Untold
+from headrace.context import CURRENT
+from headrace.exceptions import ParameterBindError, SubmitOutsideRun
+from headrace.futures import (
+    AsyncSubmission,
+    AsyncTaskFutures,
+    Submission,
+    TaskFuture,
+    TaskFutures,
+    TaskStates,
+)
+from headrace.futures.lists import FutureList
+from headrace.runnable import Runnable
+from headrace.specs import TaskSpec
+from headrace.states import State
+
+__all__ = ("Schedulable",)
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+# Of every kind of future: those of coroutine tasks give something to await.
+_block_for_state: Final = TaskFuture[Any].wait
+_block_for_states: Final = FutureList[Any, Any].wait
+
+
+class Schedulable(Runnable[P, R_co]):
+    """A task: its runs can be left to the scheduler of the flow or runtime around."""
+
+    spec: TaskSpec
+
+    @overload
+    def submit(  # type: ignore[overload-overlap]
+        self: Schedulable[P, Untold], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Submission[Any]: ...
+    @overload
+    def submit(  # type: ignore[overload-overlap]
+        self: Schedulable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncSubmission[T]: ...
+    @overload
+    def submit(
+        self: Schedulable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Submission[T]: ...
+    @overload
+    def submit(
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> State[T]: ...
+    @overload
+    def submit(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> State[T]: ...
+    @overload
+    def submit(
+        self: Schedulable[..., Untold],
+        /,
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Submission[Any]: ...
+    @overload
+    def submit(
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> AsyncSubmission[T]: ...
+    @overload
+    def submit(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        wait_for: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Submission[T]: ...
+    def submit(  # type: ignore[misc]
+        self,
+        /,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Schedule a run at once, and give its submission: a future already.
+
+        ``await task.submit(...)`` gives the `TaskFuture`; awaiting that gives the value.
+
+        Args:
+            *args: For the function; futures in them become dependencies.
+            return_state: True gives the final state instead: blocks for it in plain
+                code, and gives something to await in coroutine code.
+            wait_for: Futures, in any structure, that must have completed before.
+            **kwargs: For the function.
+
+        Raises:
+            ParameterBindError: The arguments do not fit. No run was made.
+            SubmitOutsideRun: The code belongs to no flow, task or runtime.
+            RunEnded: The flow run or runtime that it belongs to has ended.
+        """
+        spec = self.spec
+        self._check(args, kwargs)
+        holder = CURRENT.get(None)
+        if holder is None:
+            raise SubmitOutsideRun(spec.name, "submit")
+        if this_face() is None:
+            run = submitting.submit_run(holder, spec, args, kwargs, wait_for)
+        else:
+            with shielded():
+                run = submitting.submit_run(holder, spec, args, kwargs, wait_for)
+        if return_state:
+            return _block_for_state(run) if is_plain_code() else run.astate()
+        return AsyncSubmission(run) if spec.is_async else Submission(run)
+
+    @overload
+    def map(
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> TaskStates[T]: ...
+    @overload
+    def map(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> TaskStates[T]: ...
+    @overload
+    def map(
+        self: Schedulable[..., Untold],
+        /,
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> TaskFutures[Any]: ...
+    @overload
+    def map(  # pyright: ignore[reportOverlappingOverload]
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> AsyncTaskFutures[T]: ...
+    @overload
+    def map(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> TaskFutures[T]: ...
+    def map(
+        self,
+        /,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Schedule one run for each element of the iterables given.
+
+        Iterables are split and must have the same length; strings, bytes, open files,
+        pydantic models, data frames and ``unmapped(...)`` values go to every run
+        whole. A future given as a whole argument is awaited first and its data split;
+        in coroutine code ``await task.map(...)`` then, as the length is not known.
+
+        Args:
+            *args: For the function.
+            return_state: True gives the list of final states instead; see `submit`.
+            wait_for: Futures that must have completed before each run.
+            **kwargs: For the function.
+
+        Returns:
+            The futures, a list in the order of the elements.
+
+        Raises:
+            MappingMissingIterable: No argument can be split.
+            MappingLengthMismatch: The lengths differ.
+            UpstreamTaskError: A future given as a whole argument did not complete.
+            ParameterBindError, SubmitOutsideRun, RunEnded: As `submit`.
+        """
+        spec = self.spec
+        self._check(args, kwargs)
+        holder = CURRENT.get(None)
+        if holder is None:
+            raise SubmitOutsideRun(spec.name, "map")
+        in_coroutine_code = not is_plain_code()
+        if in_coroutine_code and submitting.has_pending(args, kwargs):
+            futures = submitting.unready_map(holder, spec, args, kwargs, wait_for)
+        elif this_face() is None:
+            futures = submitting.map_runs(holder, spec, args, kwargs, wait_for)
+        else:
+            with shielded():
+                futures = submitting.map_runs(holder, spec, args, kwargs, wait_for)
+        if return_state:
+            if in_coroutine_code:
+                return _states_of(futures)
+            return TaskStates[Any](cast("list[State[Any]]", _block_for_states(futures)))
+        return futures
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            self.spec.binder.check(args, kwargs)
+        except ParameterBindError as error:
+            names = list(self.spec.binder.signature.parameters)
+            if names[:1] == ["cls"]:
+                error.add_note(
+                    "If this is a class method: put @task above @classmethod; in the "
+                    "other order only plain calls know their class on Python 3.13."
+                )
+            raise
+
+
+async def _states_of(futures: FutureList[Any, Any]) -> TaskStates[Any]:
+    return TaskStates(cast("list[State[Any]]", await futures.astate()))
