@@ -371,7 +371,7 @@ async def test_a_quote_inside_another_mark_quotes() -> None:
 @pytest.mark.rule("ANN-08")
 async def test_what_is_quoted_is_not_looked_at() -> None:
     class Costly(list[Any]):
-        @property  # type: ignore[misc]
+        @property
         def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
             raise AssertionError("looked at")
 

@@ -542,7 +542,7 @@ async def test_a_model_keeps_its_private_attributes_and_gets_its_extras_replaced
 
     async with Runtime():
         future = await number.submit(1)
-        model = Open(item=5, more=future)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+        model = Open(item=5, more=future)  # pyright: ignore[reportCallIssue]
         model._secret = future
 
         received = await echo.submit(model).aresult()
@@ -725,7 +725,7 @@ async def test_no_code_of_a_container_runs_when_it_is_searched() -> None:
         def __iter__(self) -> Iterator[str]:
             raise AssertionError("listed")
 
-        __setitem__ = __delitem__ = __len__ = __getitem__  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        __setitem__ = __delitem__ = __len__ = __getitem__  # pyright: ignore[reportAssignmentType]
 
     remote = Remote()
     async with Runtime():
@@ -806,6 +806,7 @@ def nested(inmost: Any, wrap: Callable[[Any], Any] = lambda inner: [inner]) -> A
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.rule("RES-02", "RES-10")
 async def test_a_future_100_000_lists_deep_is_found_and_replaced() -> None:
     async with Runtime():
@@ -816,6 +817,7 @@ async def test_a_future_100_000_lists_deep_is_found_and_replaced() -> None:
     assert value == 1
 
 
+@pytest.mark.slow
 @pytest.mark.rule("RES-02", "RES-05")
 @pytest.mark.parametrize(
     "wrap",
@@ -1450,7 +1452,7 @@ async def test_a_future_of_another_loop_is_an_input_in_coroutine_code() -> None:
 
     there = await asyncio.to_thread(Runtime().__enter__)
     with there.use():
-        upstream = hold.submit()
+        upstream = await asyncio.to_thread(hold.submit)
     async with Runtime():
         submitted = echo.submit([upstream])
         mapped = echo.map([upstream, [upstream]])

@@ -103,7 +103,7 @@ async def test_map_gives_states_if_asked_to_after_all_have_ended() -> None:
         return value
 
     async with Runtime():
-        states = await odd.map([1, 2, 3], return_state=True)  # type: ignore[misc]
+        states = await odd.map([1, 2, 3], return_state=True)
 
     assert [state.name for state in states] == ["Completed", "Failed", "Completed"]
 

@@ -78,13 +78,13 @@ class Listed(Slotted, MutableSequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         raise AssertionError("asked")
 
-    __setitem__ = __delitem__ = __len__ = insert = __getitem__  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    __setitem__ = __delitem__ = __len__ = insert = __getitem__  # pyright: ignore[reportAssignmentType]
 
 
 def test_attributes_in_slots_and_in_a_dict_are_both_held() -> None:
     item = Listed()
     item.first = OLD
-    item.third = OLD  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    item.third = OLD  # pyright: ignore[reportAttributeAccessIssue]
 
     made: Any = replaced(item, OLD, NEW)
 

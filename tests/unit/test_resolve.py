@@ -362,12 +362,12 @@ def test_a_mark_that_holds_itself_is_refused() -> None:
 
 def test_a_deep_structure_takes_no_stack() -> None:
     value: Any = Completed(data=1)
-    for _ in range(50_000):
+    for _ in range(10_000):
         value = [(value,)]
 
     value = substitute(value)
 
-    for _ in range(50_000):
+    for _ in range(10_000):
         ((value,),) = value
     assert value == 1
 

@@ -80,6 +80,8 @@ class _Items:
         return whole if type(item) is list else [*self._base.__iter__(item)]
 
     def shell(self, item: Any) -> Any:
+        if type(item) is list:
+            return []
         made = self._base.__new__(type(item))
         if self._base is deque:
             _DEQUE.__init__(made, (), item.maxlen)
@@ -111,6 +113,8 @@ class _Pairs:
         return [*self._base.__iter__(item), *self._base.values(item)]
 
     def shell(self, item: Any) -> Any:
+        if type(item) is dict:
+            return {}
         made = self._base.__new__(type(item))
         if self._base is defaultdict:
             _GROUPS.__init__(made, item.default_factory)
@@ -146,6 +150,8 @@ class _Whole:
 
 def _immutable(base: Any) -> _Whole:
     def make(item: Any, held: Sequence[Any]) -> Any:
+        if type(item) is base:
+            return base(held)
         # Not by its own class: a named tuple takes its items one by one.
         return _with_attributes(base.__new__(type(item), held), item)
 
