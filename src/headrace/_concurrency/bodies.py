@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
+from headrace._concurrency.waits import Wait
 from headrace.exceptions import DeadlockError, RunInterrupted
 
 __all__ = (
@@ -65,6 +66,7 @@ class ThreadFace:
         "_waiting",
         "ident",
         "inside",
+        "is_abandoned",
         "present_wait",
         "slots",
     )
@@ -75,10 +77,11 @@ class ThreadFace:
         self._lock = threading.Lock()
         self._bodies: list[object] = []
         self._stopped: list[tuple[object, str]] = []
-        self._waiting: _Wait | None = None
+        self._waiting: Wait | None = None
         self._shields = 0
-        self.present_wait: _Wait | None = None  # until the thread really goes on
+        self.present_wait: Wait | None = None  # until the thread really goes on
         self.inside: set[Any] = set()  # runs called in place here; see `claim`
+        self.is_abandoned = False
 
     # -- from the thread itself ------------------------------------------------
 
@@ -122,13 +125,15 @@ class ThreadFace:
             before, self._shields = self._shields, count
         return before
 
-    def wait(self, wait: _Wait, timeout: float) -> bool:
+    def wait(
+        self, wait: Wait, timeout: float, look: Callable[[], bool] | None
+    ) -> bool:
         """Block until somebody ends the wait, or until stopped."""
         with self._lock:
             if not self._stopped:
                 self._waiting = wait
         try:
-            return not self._stopped and wait.block(timeout)
+            return not self._stopped and wait.block(timeout, look)
         finally:
             with self._lock:
                 self._waiting = None
@@ -152,6 +157,13 @@ class ThreadFace:
         wait = self.present_wait
         return wait is not None and wait.is_over
 
+    def abandon(self) -> None:
+        """The thread is on its own now: what it waits for is nobody's concern."""
+        self.is_abandoned = True
+        wait = self.present_wait
+        if wait is not None:
+            wait.end()
+
     def stop(self, body: object, reason: str, *, interrupt: bool) -> bool:
         """Tell a body to stop; False when it has ended already. Never blocks long.
 
@@ -171,31 +183,6 @@ class ThreadFace:
             elif interrupt and not self._shields:
                 _interrupt(self.ident)
             return True
-
-
-class _Wait:
-    """One wait of one thread for a callback."""
-
-    __slots__ = ("_lock", "is_over")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self.is_over = False
-
-    def block(self, timeout: float = -1) -> bool:
-        """Block the thread until the end; False if the time ran out before."""
-        ended = self._lock.acquire(timeout=timeout)
-        self.is_over = True
-        return ended
-
-    def end(self) -> None:
-        """End the wait. Any thread, any number of times."""
-        self.is_over = True
-        try:
-            self._lock.release()
-        except RuntimeError:  # released before: by the callback and by a stop
-            return
 
 
 class _Here(threading.local):
@@ -313,6 +300,7 @@ def block_until(
     timeout: float | None = None,
     *,
     stoppable: bool = True,
+    look: Callable[[], bool] | None = None,
 ) -> bool:
     """Block this thread until a callback is called; False if the time ran out.
 
@@ -323,25 +311,32 @@ def block_until(
             from any thread.
         timeout: Seconds to wait at the most; None for no limit.
         stoppable: Whether the wait ends when a body of this thread is told to stop.
+        look: Asked twice a second whether to give up: the loop whose callback this
+            waits for may be closed by others, who tell nobody.
 
     Raises:
         RunInterrupted: A body of this thread was told to stop.
         DeadlockError: Too many threads wait already.
     """
-    wait = _Wait()
+    wait = Wait()
     subscribe(wait.end)
     if wait.is_over:
         return True
     seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
     face = _HERE.face
     if face is None:
-        return wait.block(seconds)
+        return wait.block(seconds, look)
     face.present_wait = wait
+    if face.is_abandoned:
+        wait.end()
     try:
         if face.slots is not None:
             _lend(face.slots, is_needed=stoppable)
         try:
-            got = face.wait(wait, seconds) if stoppable else wait.block(seconds)
+            if stoppable:
+                got = face.wait(wait, seconds, look)
+            else:
+                got = wait.block(seconds, look)
         finally:
             wait.is_over = True
             if face.slots is not None:

@@ -41,8 +41,10 @@ class Inbox:
             self._scheduled = True
             try:
                 self._loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:
-                self._scheduled = False  # the next one is refused as well
+            except BaseException:
+                # The loop has closed, and refuses the next one as well; or Ctrl-C came
+                # in between, and the next one schedules what is left.
+                self._scheduled = False
                 raise
 
     def _deliver(self) -> None:

@@ -35,6 +35,9 @@ class Worker(threading.Thread):
         self.is_lent = False  # its body waits in a headrace call
         self.has_slot = False  # while slots are counted: its body runs
         self.job: object = None
+        # The same, to be owned. Whoever removes the job from here owns its end: this
+        # thread, or `abandon`. A run that is retried is the job of two threads.
+        self.claims: set[object] = set()
         self.ended = 0  # jobs; written by this thread alone
 
     @property
@@ -67,9 +70,6 @@ class Threads(Generic[J]):
         self._turns: deque[threading.Lock] = deque()
         self._live: set[Worker] = set()
         self._abandoned: set[Worker] = set()
-        # What a thread is at. Whoever removes a job from here owns its end: the
-        # thread, or `abandon`.
-        self._busy: set[J] = set()
         self._put = 0
         self._ended_elsewhere = 0  # jobs of threads that are not live any more
         self._counts = False  # whether slots are counted
@@ -95,12 +95,15 @@ class Threads(Generic[J]):
         Returns:
             False if the job has ended, though nobody may have heard of it yet.
         """
-        try:
-            self._busy.remove(job)
-        except KeyError:
-            return False
         with self._lock:
-            worker = next(w for w in self._live if w.face is face)
+            worker = next((w for w in self._live if w.face is face), None)
+            if worker is None or not worker.claims:
+                return False
+            try:
+                worker.claims.remove(job)
+            except KeyError:
+                return False
+            face.abandon()
             worker.abandoned = True
             self._live.discard(worker)
             self._abandoned.add(worker)
@@ -202,7 +205,7 @@ class Threads(Generic[J]):
         face = worker.face = ThreadFace(self)
         set_face(face)
         while (job := self._jobs.get()) is not None:
-            self._busy.add(job)
+            worker.claims.add(job)
             # Set before `_counts` is read, as `lend` sets that before it looks at
             # jobs: one of the two sees the other.
             worker.job = job
@@ -219,7 +222,7 @@ class Threads(Generic[J]):
     def _goes_on(self, worker: Worker, job: J) -> bool:
         """Account for a job that ended; whether its thread takes another."""
         try:
-            self._busy.remove(job)
+            worker.claims.remove(job)
         except KeyError:
             return False  # abandoned meanwhile, and accounted for
         worker.ended += 1

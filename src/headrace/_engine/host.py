@@ -221,7 +221,8 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
         try:
             if cancel:
                 stopping.tell_to_cancel(scope)
-            is_over = _ended(scope)
+            # From an abandoned thread the loop ends what there is to end.
+            is_over = _ended(scope) or _is_abandoned()
             if not is_over:
                 block_until(lambda fire: _on_idle(scope, fire), stoppable=stoppable)
         except RunInterrupted:
@@ -252,6 +253,11 @@ def _end_leftovers(scope: Scope) -> None:
         end(None)
     else:
         scope.scheduler.call(end, None)
+
+
+def _is_abandoned() -> bool:
+    face = this_face()
+    return face is not None and face.is_abandoned
 
 
 def _ended(scope: Scope) -> bool:
