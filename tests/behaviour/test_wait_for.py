@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from headrace import Runtime, allow_failure, flow, quote, task, unmapped
-from headrace.exceptions import UpstreamTaskError
+from headrace.exceptions import BlockedLoop, UpstreamTaskError
 from headrace.states import Completed, Failed, Running, StateType
 
 
@@ -467,13 +467,166 @@ def test_plain_runs_wait_too() -> None:
     assert order == ["first", "second", "third", "fourth"]
 
 
+# -- Maps ---------------------------------------------------------------------------
+
+
 @pytest.mark.rule("WAIT-01", "MAP-17")
-async def test_a_thousand_runs_can_wait_for_a_thousand_others() -> None:
+async def test_5_000_runs_can_wait_for_5_000_others() -> None:
     async with Runtime():
         started = anyio.current_time()
-        upstreams = slow.map([1] * 1000)
+        upstreams = slow.map([1] * 5_000)
 
-        times = await now.map(range(1000), wait_for=upstreams).aresult()
+        times = await now.map(range(5_000), wait_for=upstreams).aresult()
 
+    # Were each pair of them a wait of its own, this would take minutes.
     assert max(times) - started == pytest.approx(1)
     assert max(times) == min(times)
+
+
+@pytest.mark.rule("WAIT-02", "MAP-17")
+async def test_the_first_dependency_that_failed_holds_the_whole_map_back() -> None:
+    @task
+    async def fail(text: str) -> None:
+        raise ValueError(text)
+
+    async with Runtime():
+        upstreams = [slow.submit(), *fail.map(["a", "b"])]
+
+        states = await now.map([1, 2], wait_for=upstreams).astate()
+
+    for state in states:
+        assert state is not None
+        error = state.result(raise_on_failure=False)
+        assert isinstance(error, UpstreamTaskError)
+        assert error.upstream_name == "fail-0"
+        assert str(error.__cause__) == "a"
+
+
+@pytest.mark.rule("WAIT-02", "MAP-17")
+async def test_dependencies_of_a_map_that_failed_count_through_its_runs() -> None:
+    @flow
+    async def handled() -> None:
+        states = await now.map(
+            [1], wait_for=[broken.submit(), broken.submit()]
+        ).astate()
+        assert [state.name for state in states if state] == ["NotReady"]
+
+    @flow
+    async def allowed() -> None:
+        await now.map([1], wait_for=allow_failure([broken.submit()])).aresult()
+
+    @flow
+    async def forgotten() -> None:
+        now.map([1], wait_for=[broken.submit()])
+
+    assert (await handled(return_state=True)).name == "Completed"
+    assert (await allowed(return_state=True)).name == "Completed"
+    assert (await forgotten(return_state=True)).name == "Failed"
+
+
+@pytest.mark.rule("WAIT-05", "MAP-17")
+async def test_of_an_element_and_a_dependency_that_failed_the_element_is_named() -> (
+    None
+):
+    async with Runtime():
+        dependency, upstream = await broken.submit(), await broken.submit()
+
+        with pytest.raises(UpstreamTaskError) as caught:
+            await now.map([upstream], wait_for=dependency).aresult()
+
+    assert caught.value.upstream_name == upstream.name
+
+
+@pytest.mark.rule("WAIT-01", "MAP-17")
+async def test_a_map_waits_for_its_elements_and_its_dependencies_together() -> None:
+    async with Runtime():
+        started = anyio.current_time()
+        elements = [slow.submit(5), slow.submit(30), 0]
+
+        times = await now.map(elements, wait_for=[slow.submit(20)]).aresult()
+
+    assert [at - started for at in times] == pytest.approx([20, 30, 20])
+
+
+@pytest.mark.rule("WAIT-01", "MAP-17")
+async def test_a_map_whose_dependencies_have_ended_starts_at_once() -> None:
+    async with Runtime():
+        upstreams = slow.map([1, 2])
+        await upstreams.aresult()
+        started = anyio.current_time()
+
+        assert await now.map([1, 2], wait_for=upstreams).aresult() == [started] * 2
+
+
+@pytest.mark.rule("MAP-17")
+async def test_runs_of_a_map_can_be_cancelled_while_they_wait() -> None:
+    async with Runtime():
+        futures = now.map(range(3), wait_for=[slow.submit()])
+        await anyio.sleep(1)
+        futures[1].cancel()
+        states = await futures.astate()
+
+    assert [state.name for state in states if state] == [
+        "Completed",
+        "Cancelled",
+        "Completed",
+    ]
+
+
+@pytest.mark.rule("MAP-17")
+async def test_a_map_that_waits_ends_with_its_flow() -> None:
+    kept: list[Any] = []
+
+    @flow
+    async def program() -> None:
+        kept.extend(now.map(range(100), wait_for=[slow.submit()]))
+        raise LookupError
+
+    state = await program(return_state=True)
+
+    assert state.name == "Failed"
+    assert {future.state.name for future in kept} == {"Cancelled"}
+
+
+@pytest.mark.rule("WAIT-01", "MAP-17")
+def test_a_map_waits_for_runs_of_another_loop() -> None:
+    release = threading.Event()
+
+    @task
+    def hold() -> int:
+        assert release.wait(5)
+        return 1
+
+    @task
+    def is_released(_: int) -> bool:
+        return release.is_set()
+
+    with Runtime():
+        upstreams = [hold.submit(), hold.submit()]
+        with Runtime():
+            futures = is_released.map([1, 2], wait_for=upstreams)
+            release.set()
+
+            assert futures.result() == [True, True]
+
+
+@pytest.mark.rule("WAIT-01", "MAP-17")
+async def test_waiting_for_runs_of_a_loop_that_is_blocked_is_refused() -> None:
+    @flow
+    def inner(upstream: Any) -> Any:
+        mapped: Any = now.map([1, 2], wait_for=[upstream, upstream]).wait()
+        submitted: Any = now.submit(wait_for=[upstream]).wait()
+        return {"states": [*mapped, submitted]}
+
+    @flow
+    async def outer() -> Any:
+        upstream = await slow.submit()
+        return inner(quote(upstream))
+
+    states = (await outer())["states"]
+
+    assert len(states) == 3
+    for state in states:
+        error = state.result(raise_on_failure=False)
+        assert isinstance(error, BlockedLoop)
+        assert "await inner.acall(...)" in str(error)

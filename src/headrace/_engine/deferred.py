@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
+from headrace._engine.gates import Gate, has_completed
 from headrace._engine.resolve import Source
 from headrace.exceptions import CancelledRun, UpstreamTaskError
-from headrace.states import State, StateType, upstream_error
+from headrace.states import State, upstream_error
 
-__all__ = ("has_completed", "held_back", "prepare_retry", "withdrawn")
+__all__ = ("held_back", "prepare_retry", "withdrawn")
 
 
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
@@ -26,7 +27,7 @@ def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
     run.wait_for_retry(message, data, now + delay)
 
 
-def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
+def held_back(run: Any, sources: Iterable[Source | Gate]) -> UpstreamTaskError:
     """Why a run does not start: the first of its upstreams that did not complete.
 
     Of those that did not, each is passed on to this run: who is given its outcome has
@@ -37,17 +38,13 @@ def held_back(run: Any, sources: Iterable[Source]) -> UpstreamTaskError:
         if not isinstance(source, State):
             source.see()
     first = failed[0]
+    if isinstance(first, Gate):
+        first = cast("Source", first.failed)
     if isinstance(first, State):
         details = first.state_details
         name = details.task_run_id or details.flow_run_id or "a state without a run"
         return upstream_error(run.name, name, first)
     return upstream_error(run.name, first.name, first.last_state)
-
-
-def has_completed(source: Source) -> bool:
-    """Whether a future's run, or a state, ended with a value."""
-    kind = source.type if isinstance(source, State) else source.phase
-    return kind is StateType.COMPLETED
 
 
 def withdrawn(run: Any) -> CancelledRun:

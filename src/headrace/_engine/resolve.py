@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._engine.contents import Container, container_of
+from headrace._engine.gates import Gate
 from headrace.annotations import BaseAnnotation, allow_failure, is_mark, quote
 from headrace.exceptions import HeadraceError
 from headrace.futures import (
@@ -48,7 +49,7 @@ ATOMS: Final = frozenset(
 )
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
-_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State})
+_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate})
 # Replaced also when they are empty: what a map gives is no list of values.
 _LISTS: Final = frozenset({TaskFutures, AsyncTaskFutures})
 

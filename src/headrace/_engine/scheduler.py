@@ -139,23 +139,29 @@ class Scheduler:
         for source in (*required, *tolerated) if tolerated else required:
             if not isinstance(source, State) and source.phase not in FINAL:
                 run.missing += 1
-                self._await_upstream(run, source)
+                self.await_upstream(run, source)
         if run.missing:
             run.scope.waiting.add(run)
         else:
             self._inputs_ended(run)
 
-    def _await_upstream(self, run: TaskFuture[Any], source: Any) -> None:
+    def await_upstream(self, waiter: Any, source: Any) -> None:
+        """Wake a run, or call what else waits, when a run has ended.
+
+        Raises:
+            BlockedLoop: It needs a loop that waits for this very scope.
+        """
         if source.scope.scheduler is self:
-            source.add_waiter(run)
+            source.add_waiter(waiter)
             return
-        way_around = run.scope.way_around(source.scope.scheduler.loop)
+        way_around = waiter.scope.way_around(source.scope.scheduler.loop)
         if way_around is not None:
-            raise BlockedLoop(run.name, f"the run {source.name!r} is not done", way_around)
+            reason = f"the run {source.name!r} is not done"
+            raise BlockedLoop(waiter.name, reason, way_around)
 
         def ended(_: object) -> None:
             # A run of another runtime: its loop tells ours.
-            tell_loop(self.loop, functools.partial(self._wake_dependant, run))
+            tell_loop(self.loop, functools.partial(self._wake_waiter, source, waiter))
 
         source.watch(ended)
 
@@ -284,7 +290,7 @@ class Scheduler:
         run.context = run.handle = run.upstreams = None
         scope.open -= 1
         if run.waiters is not None:
-            self._wake(run)
+            self.wake(run)
         if scope.on_idle is not None:
             scope.check_idle()
 
@@ -294,7 +300,8 @@ class Scheduler:
         if not self._waking:
             self._wake_all()
 
-    def _wake(self, run: TaskFuture[Any]) -> None:
+    def wake(self, run: Any) -> None:
+        """Wake who waits for a run that has ended."""
         waiters, run.waiters = run.waiters, None
         if waiters is None:
             return

@@ -10,7 +10,8 @@ from time import time
 from typing import Any, Final, TypeGuard, cast
 
 from headrace._engine.contents import container_of
-from headrace._engine.deferred import has_completed, held_back
+from headrace._engine.deferred import held_back
+from headrace._engine.gates import Gate, has_completed
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
@@ -18,7 +19,7 @@ from headrace._engine.mapping import (
     whole_futures,
     with_data,
 )
-from headrace._engine.resolve import Source, data_of
+from headrace._engine.resolve import Source, data_of, find
 from headrace._engine.scopes import Scope
 from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT
@@ -183,7 +184,8 @@ def _scheduled(
     calls = _calls(spec, args, kwargs)
     scope = holder.scope
     scheduler = scope.opened()
-    wait_for = materialised(wait_for)
+    if wait_for is not None:
+        wait_for = _gate(scope, spec, materialised(wait_for))
     kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = copy_context(), scope.counter(spec.key), time()
@@ -202,6 +204,22 @@ def _scheduled(
         for start in range(0, len(runs), 512):
             scheduler.call(scheduler.take_many, (runs[start : start + 512], wait_for))
     return gathered(runs, is_async=spec.is_async)
+
+
+def _gate(scope: Scope, spec: TaskSpec, wait_for: object) -> Gate | None:
+    """What every run of a map waits for, looked up once."""
+    required: list[Source] = []
+    tolerated: list[Source] = []
+    find(wait_for, required, tolerated)
+    if not required and not tolerated:
+        return None
+    gate = Gate(scope, f"{spec.name}.map()", required, tolerated)
+    scheduler = scope.opened()
+    if scheduler.is_here():
+        gate.watch(scheduler)
+    else:
+        scheduler.call(gate.watch, scheduler)
+    return gate
 
 
 def _calls(spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
