@@ -97,8 +97,9 @@ class Definition:
         wrapper.__wrapped__ = fn
         if inspect.isroutine(fn):
             # Not those of callable objects, and none that would hide ours.
+            ours = {*vars(self), *dir(type(self)), "__self__"}
             for name, value in getattr(fn, "__dict__", {}).items():
-                if not hasattr(self, name):
+                if name not in ours:
                     setattr(self, name, value)
 
     # -- other options -------------------------------------------------------------
