@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -195,7 +195,7 @@ def _import(statement: str) -> None:
     subprocess.run([sys.executable, "-c", statement], check=True)  # noqa: S603
 
 
-def growth(make: Callable[[int], Case]) -> Callable[[], Awaitable[float]]:
+def growth(make: Callable[[int], Case]) -> Callable[[], Coroutine[Any, Any, float]]:
     """How much more a run costs when a million are held instead of 10 000."""
 
     async def per_run(size: int) -> float:
@@ -359,7 +359,7 @@ def _sizes() -> list[Row]:
     ]
 
 
-def growth_rows() -> list[tuple[str, Callable[[], Awaitable[float]]]]:
+def growth_rows() -> list[tuple[str, Callable[[], Coroutine[Any, Any, float]]]]:
     """What takes a million runs: ours must grow no more than the bare group does."""
     return [
         ("bare task group", growth(lambda size: bare_group(inc, size))),

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -232,11 +232,11 @@ async def test_coroutine_code_can_wait_for_the_futures_of_two_runtimes() -> None
 
 async def test_in_plain_code_waiting_for_the_loop_of_this_thread_is_refused() -> None:
     @task
-    def block(futures: Callable[[], list[TaskFuture[float]]]) -> None:
+    def block(futures: Callable[[], Sequence[TaskFuture[float]]]) -> None:
         headrace.wait(futures())
 
     @task
-    def loop_over(futures: Callable[[], list[TaskFuture[float]]]) -> None:
+    def loop_over(futures: Callable[[], Sequence[TaskFuture[float]]]) -> None:
         list(headrace.as_completed(futures()))
 
     async with Runtime():

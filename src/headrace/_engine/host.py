@@ -7,7 +7,6 @@ thing that needs one.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import os
@@ -178,7 +177,7 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
     async def wait() -> None:
         idle: asyncio.Future[None] = loop.create_future()
         # Runs that were called in place in other threads end there.
-        scope.tell_when_idle(functools.partial(tell_loop, loop, settle, idle))
+        scope.tell_when_idle(lambda: tell_loop(loop, settle, idle))
         await idle
 
     interrupted = await outlast(
@@ -213,14 +212,14 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
     if scope.host.is_forked():
         scope.has_ended = True  # its runs go on in the parent, and nothing of it here
         return
-    if scope.direct:
-        _end_leftovers(scope)
     interrupted: BaseException | None = None
     is_over, stoppable = False, True
     while not is_over:
         try:
             if cancel:
                 stopping.tell_to_cancel(scope)
+            if scope.direct:
+                _end_leftovers(scope)
             # From an abandoned thread the loop ends what there is to end.
             is_over = _ended(scope) or _is_abandoned()
             if not is_over:

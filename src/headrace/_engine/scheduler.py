@@ -61,7 +61,7 @@ class Scheduler:
         self.call = self.inbox.post
         # loop.create_task adds 0.3 us; a host's task factory is honoured all the same.
         # The bare class: calling asyncio.Task[Any] takes 0.2 us more.
-        own = functools.partial(asyncio.Task, loop=loop)  # pyright: ignore[reportUnknownVariableType]
+        own = functools.partial(asyncio.Task, loop=loop)
         self.new_task: Callable[..., asyncio.Task[Any]] = (
             loop.create_task if loop.get_task_factory() else own
         )
