@@ -28,7 +28,12 @@ import pydantic
 import pytest
 
 from headrace import Runtime, flow, quote, task
-from headrace.exceptions import HeadraceError, UnfinishedRun, UpstreamTaskError
+from headrace.exceptions import (
+    BlockedLoop,
+    HeadraceError,
+    UnfinishedRun,
+    UpstreamTaskError,
+)
 from headrace.states import (
     Cancelled,
     Completed,
@@ -1420,6 +1425,160 @@ def test_submit_in_plain_code_returns_before_its_upstream_has_ended() -> None:
         return was_done, downstream.result()
 
     assert program() == (False, [1])
+
+
+# -- Every door -------------------------------------------------------------------
+
+
+@task
+def plain_echo(*args: Any, **kwargs: Any) -> Any:
+    return list(args), kwargs
+
+
+@task
+async def slow(seconds: float = 10) -> float:
+    await anyio.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.rule("RES-01", "CALL-05")
+async def test_a_plain_task_called_on_the_loop_takes_futures_that_are_done() -> None:
+    async with Runtime():
+        future = await number.submit(1)
+        await future
+
+        assert plain_echo([future], a={future}) == ([[1]], {"a": {1}})
+
+
+@pytest.mark.rule("RES-01", "CALL-05")
+async def test_a_plain_task_called_on_the_loop_refuses_a_pending_future() -> None:
+    async with Runtime():
+        pending = await slow.submit()
+
+        with pytest.raises(BlockedLoop, match=r"'slow-0'.*await plain_echo\.acall"):
+            plain_echo([1, {"a": pending}])
+        with pytest.raises(BlockedLoop, match="'slow-0'"):
+            plain_echo(wait_for={"a": pending})
+
+
+@pytest.mark.rule("RES-01")
+async def test_acall_waits_for_pending_futures() -> None:
+    async with Runtime():
+        started = anyio.current_time()
+        plain: Any = await plain_echo.acall([slow.submit(10)], a=slow.submit(20))
+        coroutine: Any = await echo.acall([slow.submit(10)])
+
+    assert plain == ([[10]], {"a": 20})
+    assert coroutine == [10]
+    assert anyio.current_time() - started == pytest.approx(30)
+
+
+@pytest.mark.rule("RES-01", "RES-12")
+async def test_acall_of_a_task_whose_input_failed_raises() -> None:
+    async with Runtime():
+        upstream = broken.submit()
+        for each in (plain_echo, echo):
+            with pytest.raises(UpstreamTaskError):
+                await each.acall([upstream])
+            state = await each.acall([upstream], return_state=True)
+            assert state.name == "NotReady"
+
+
+@pytest.mark.rule("RES-01", "FLOW-03")
+async def test_acall_of_a_plain_flow_waits_for_pending_futures() -> None:
+    @flow
+    def inner(values: Any, *, more: Any) -> Any:
+        return values, more
+
+    async with Runtime():
+        started = anyio.current_time()
+        received = await inner.acall([slow.submit(10)], more={"a": slow.submit(20)})
+
+    assert received == ([10], {"a": 20})
+    assert anyio.current_time() - started == pytest.approx(20)
+
+
+@pytest.mark.rule("RES-01", "FLOW-03")
+async def test_a_plain_flow_called_on_the_loop_refuses_a_pending_future() -> None:
+    ran: list[Any] = []
+
+    @flow
+    def inner(value: Any) -> None:
+        ran.append(value)
+
+    async with Runtime():
+        pending = await slow.submit()
+
+        with pytest.raises(BlockedLoop, match="'slow-0'"):
+            inner([pending])
+        with pytest.raises(BlockedLoop, match="'slow-0'"):
+            inner(1, wait_for=pending)
+
+    assert ran == []
+
+
+@pytest.mark.rule("RES-01", "NEST-01")
+def test_tasks_called_in_a_plain_task_get_values_in_place_of_futures() -> None:
+    @task
+    def outer(upstream: Any) -> Any:
+        own = number.submit(upstream + 1)
+        return [echo([own]), plain_echo({own: own}), echo.submit((own,)).value()]
+
+    @flow
+    def program() -> Any:
+        return outer(number.submit(1))
+
+    assert program() == [[2], ([{2: 2}], {}), (2,)]
+
+
+@pytest.mark.rule("RES-01", "NEST-01")
+async def test_a_future_of_the_task_around_is_an_input_inside() -> None:
+    release = asyncio.Event()
+
+    @task
+    async def outer() -> Any:
+        own = await hold.submit()
+        inside = [echo.submit([own]), echo.submit({"a": own})]
+        release.set()
+        return [await each.aresult() for each in inside]
+
+    @task
+    async def hold() -> int:
+        await release.wait()
+        return 1
+
+    async with Runtime():
+        assert await outer.submit().aresult() == [[1], {"a": 1}]
+
+
+@pytest.mark.rule("RES-01", "CALL-07")
+async def test_awaited_tasks_wait_for_their_inputs_at_the_same_time() -> None:
+    async with Runtime():
+        started = anyio.current_time()
+        upstream = slow.submit(10)
+        received = await asyncio.gather(*[echo([upstream, n]) for n in range(100)])
+
+    assert received == [[10, n] for n in range(100)]
+    assert anyio.current_time() - started == pytest.approx(10)
+
+
+@pytest.mark.rule("RES-01")
+async def test_giving_up_an_awaited_task_that_waits_leaves_its_upstream_alone() -> None:
+    ran: list[Any] = []
+
+    @task
+    async def downstream(value: Any) -> None:
+        ran.append(value)
+
+    async with Runtime():
+        upstream = await slow.submit(10)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await downstream([upstream])
+
+        assert await upstream == 10
+
+    assert ran == []
 
 
 # -- Runs of other runtimes -------------------------------------------------------

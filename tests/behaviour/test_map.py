@@ -18,6 +18,7 @@ import pytest
 
 from headrace import Runtime, allow_failure, flow, quote, task, unmapped
 from headrace.exceptions import (
+    HeadraceError,
     MappingLengthMismatch,
     MappingMissingIterable,
     ParameterBindError,
@@ -1115,3 +1116,107 @@ def test_a_plain_map_of_10_000_futures() -> None:
         return increment.map(number.map(range(10_000))).result()
 
     assert program() == list(range(1, 10_001))
+
+
+@pytest.mark.rule("MAP-10")
+async def test_5_000_runs_can_share_5_000_futures() -> None:
+    async with Runtime():
+        shared = number.map(range(5_000))
+
+        values = await pair.map(range(5_000), unmapped(shared)).aresult()
+
+    # Were each future looked for by each run, this would take minutes.
+    assert values[0] == [0, list(range(5_000))]
+    assert all(right is values[0][1] for _, right in values)
+
+
+@pytest.mark.rule("MAP-10", "RES-05")
+async def test_a_large_table_is_not_searched_by_each_run() -> None:
+    table = {str(key): {"value": [key]} for key in range(5_000)}
+
+    async with Runtime():
+        values = await pair.map(range(2_000), unmapped(table)).aresult()
+
+    # As above.
+    assert all(right is table for _, right in values)
+
+
+@pytest.mark.rule("MAP-10")
+def test_plain_runs_share_what_is_made_of_an_argument_with_futures() -> None:
+    together = threading.Barrier(4, timeout=5)
+
+    @task
+    def meet(_: int, shared: Any) -> Any:
+        together.wait()
+        return [shared]
+
+    @flow
+    def program() -> Any:
+        values = meet.map(range(4), unmapped({"a": [number.submit(1)]})).result()
+        return {"values": values}
+
+    values = program()["values"]
+
+    assert values == [[{"a": [1]}]] * 4
+    assert all(value[0] is values[0][0] for value in values)
+
+
+@pytest.mark.rule("MAP-10", "RES-14")
+async def test_a_shared_argument_that_cannot_be_made_fails_every_run() -> None:
+    async with Runtime():
+        states = await pair.map([1, 2], unmapped({giving([])})).astate()
+
+    for state in states:
+        assert state is not None
+        error = state.result(raise_on_failure=False)
+        assert isinstance(error, HeadraceError)
+        assert "'right'" in str(error)
+        assert isinstance(error.__cause__, TypeError)
+
+
+@pytest.mark.rule("MAP-10", "RES-13")
+async def test_a_failure_in_a_shared_argument_is_named_by_every_run() -> None:
+    @flow
+    async def forgotten() -> None:
+        pair.map([1, 2], unmapped([giving(1), broken.submit(), broken.submit("x")]))
+
+    @flow
+    async def looked_at() -> Any:
+        return {"states": await pair.map([1], unmapped([broken.submit()])).astate()}
+
+    with pytest.raises(UpstreamTaskError) as caught:
+        await forgotten()
+    (state,) = (await looked_at())["states"]
+
+    assert (caught.value.run_name, caught.value.upstream_name) == ("pair-0", "broken-0")
+    assert str(caught.value.__cause__) == "boom"
+    assert state.name == "NotReady"
+
+
+@pytest.mark.rule("MAP-06", "MAP-10")
+async def test_an_empty_map_has_seen_nothing_of_a_failure_that_it_shares() -> None:
+    @flow
+    async def program() -> None:
+        failed = await broken.submit()
+        await anyio.sleep(1)
+        pair.map([], unmapped([failed]), wait_for=[failed])
+
+    assert (await program(return_state=True)).name == "Failed"
+
+
+@pytest.mark.rule("MAP-10", "MAP-19")
+async def test_runs_that_share_a_future_can_be_cancelled_one_by_one() -> None:
+    @task
+    async def slow() -> int:
+        await anyio.sleep(10)
+        return 5
+
+    async with Runtime():
+        futures = pair.map([1, 2], unmapped([slow.submit()]))
+        await anyio.sleep(1)
+        futures[0].cancel()
+        states = await futures.astate()
+
+    assert [state.name for state in states if state] == ["Cancelled", "Completed"]
+    assert states[1] is not None
+    assert states[1].result() == [2, [5]]

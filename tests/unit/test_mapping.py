@@ -27,8 +27,12 @@ def two(a: Any, b: Any = 0, *args: Any, key: Any = None, **kwargs: Any) -> None:
 BINDER = Binder(two, "two")
 
 
+def as_it_is(value: Any) -> Any:
+    return value
+
+
 def calls_of(*args: Any, **kwargs: Any) -> list[Call]:
-    count, calls = spread("two", BINDER, args, kwargs)
+    count, calls = spread("two", BINDER, args, kwargs, share=as_it_is)
     found = [(list(row), dict(named)) for row, named in calls]
     assert len(found) == count
     return found
@@ -111,7 +115,7 @@ def test_spreading_is_zipping_what_is_split_with_what_is_not(
 @pytest.mark.rule("MAP-03")
 def test_a_list_is_not_copied_to_be_split() -> None:
     given_list = [1, 2]
-    _, calls = spread("two", BINDER, [given_list], {})
+    _, calls = spread("two", BINDER, [given_list], {}, share=as_it_is)
 
     given_list[0] = 5
 
@@ -147,7 +151,7 @@ def test_long_values_are_shortened_in_the_error() -> None:
 
 def test_a_call_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ParameterBindError):
-        spread("two", BINDER, [], {})
+        spread("two", BINDER, [], {}, share=as_it_is)
 
 
 class Moody:
@@ -239,3 +243,30 @@ def test_a_whole_argument_that_is_not_split_keeps_its_state(
     marked = mark(state)
 
     assert with_data(marked, {id(state): [1]}) is marked
+
+
+@pytest.mark.rule("MAP-10")
+def test_what_goes_to_every_run_is_prepared_once() -> None:
+    asked: list[Any] = []
+
+    def share(value: Any) -> Any:
+        asked.append(value)
+        return "shared"
+
+    _, calls = spread("two", BINDER, [[1, 2], unmapped([5])], {"key": 6}, share=share)
+
+    assert [(list(row), dict(named)) for row, named in calls] == [
+        ([1, "shared"], {"key": "shared"}),
+        ([2, "shared"], {"key": "shared"}),
+    ]
+    assert asked == [[5], 6]
+
+
+@pytest.mark.rule("MAP-06", "MAP-10")
+def test_for_no_runs_nothing_is_prepared() -> None:
+    def share(value: Any) -> Any:
+        raise AssertionError(value)
+
+    count, calls = spread("two", BINDER, [[], unmapped([5])], {}, share=share)
+
+    assert (count, list(calls)) == (0, [])

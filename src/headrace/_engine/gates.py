@@ -1,13 +1,13 @@
-"""What all runs of a map wait for, as one upstream."""
+"""What all runs of a map wait for or are given, looked into once for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from headrace.states import FINAL, State, StateType
 
-__all__ = ("Gate", "has_completed")
+__all__ = ("Gate", "Shared", "has_completed")
 
 _COMPLETED: Final = StateType.COMPLETED
 
@@ -98,6 +98,32 @@ class Gate:
 
     def see(self) -> None:
         """Nothing to note: its upstreams have been seen."""
+
+
+class Shared:
+    """An argument with futures in it that goes to every run of a map.
+
+    The runs share what is made of it, as they would share an argument without futures.
+
+    Args:
+        value: The argument.
+        gate: Stands for the futures.
+    """
+
+    __slots__ = ("_made", "gate", "value")
+
+    def __init__(self, value: object, gate: Gate) -> None:
+        self.value = value
+        self.gate = gate
+        self._made: tuple[Any] | None = None
+
+    def data(self, make: Callable[[object], Any]) -> Any:
+        """What runs are given, made when the first of them asks. From any thread."""
+        made = self._made
+        if made is None:
+            # Threads may make it at the same time. All are given what the first made.
+            made = self._made = self._made or (make(self.value),)
+        return made[0]
 
 
 def has_completed(source: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._engine.contents import is_model
@@ -34,12 +34,21 @@ def spread(
     binder: Binder,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
+    *,
+    share: Callable[[Any], Any],
 ) -> tuple[int, Calls]:
     """How many runs a map makes, and the arguments of each, in order.
 
     Every positional and keyword argument stands for itself, also those that
     ``*args`` and ``**kwargs`` take. Iterables are split; strings, bytes, open files,
     pydantic models, data frames and ``unmapped(...)`` values go to every run.
+
+    Args:
+        task_name: For messages.
+        binder: Knows the names of the parameters.
+        args: Whole arguments.
+        kwargs: Those by keyword.
+        share: What a value that goes to every run is replaced by.
 
     Raises:
         MappingMissingIterable: No argument can be split.
@@ -58,24 +67,31 @@ def spread(
     if len(lengths) > 1:
         raise MappingLengthMismatch(task_name, _lengths(binder, columns, named))
     count = lengths.pop()
-    rows = _rows(columns, args, count)
+    if not count:
+        return 0, ()
+    rows = _rows(columns, args, count, share)
     if not kwargs:
         return count, zip(rows, itertools.repeat(NO_KWARGS), strict=False)
-    values = _rows(list(named.values()), list(kwargs.values()), count)
+    values = _rows(list(named.values()), list(kwargs.values()), count, share)
     names = list(kwargs)
     keywords = (dict(zip(names, row, strict=True)) for row in values)
     return count, zip(rows, keywords, strict=False)
 
 
 def _rows(
-    columns: Sequence[Sequence[Any] | None], values: Sequence[Any], count: int
+    columns: Sequence[Sequence[Any] | None],
+    values: Sequence[Any],
+    count: int,
+    share: Callable[[Any], Any],
 ) -> Iterator[tuple[Any, ...]]:
     """One tuple for each run."""
     if not columns:
         return itertools.repeat((), count)
     return zip(
         *(
-            itertools.repeat(_shared(value), count) if column is None else column
+            itertools.repeat(share(_unmarked(value)), count)
+            if column is None
+            else column
             for column, value in zip(columns, values, strict=True)
         ),
         strict=True,
@@ -112,7 +128,7 @@ def _is_file(value: object) -> bool:
         return False
 
 
-def _shared(value: object) -> Any:
+def _unmarked(value: object) -> Any:
     """A value that goes to every run, without the mark that said so."""
     return value.value if is_mark(value) and isinstance(value, unmapped) else value
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._engine.contents import Container, container_of
-from headrace._engine.gates import Gate
+from headrace._engine.gates import Gate, Shared
 from headrace.annotations import BaseAnnotation, allow_failure, is_mark, quote
 from headrace.exceptions import HeadraceError
 from headrace.futures import (
@@ -49,7 +49,7 @@ ATOMS: Final = frozenset(
 )
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
-_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate})
+_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate, Shared})
 # Replaced also when they are empty: what a map gives is no list of values.
 _LISTS: Final = frozenset({TaskFutures, AsyncTaskFutures})
 
@@ -80,6 +80,8 @@ def find(
         kind = type(item)
         if kind in _SUBMISSIONS:
             item = cast("Submission[Any]", item).future
+        elif isinstance(item, Shared):
+            item = item.gate
         # Not compared by value: user objects may have an __eq__ of any kind.
         if (id(item), is_allowed) in seen:
             continue
@@ -214,6 +216,8 @@ class Substitution:
     def _instead_of(self, end: Any) -> Any:
         if type(end) in _SUBMISSIONS:
             return data_of(end.future)
+        if isinstance(end, Shared):
+            return end.data(lambda value: Substitution([value]).of(value))
         if self._is_returned and is_state(end):
             return end
         return data_of(end)

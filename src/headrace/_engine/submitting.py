@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
@@ -11,7 +12,7 @@ from typing import Any, Final, TypeGuard, cast
 
 from headrace._engine.contents import container_of
 from headrace._engine.deferred import held_back
-from headrace._engine.gates import Gate, has_completed
+from headrace._engine.gates import Gate, Shared, has_completed
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
@@ -19,7 +20,7 @@ from headrace._engine.mapping import (
     whole_futures,
     with_data,
 )
-from headrace._engine.resolve import Source, data_of, find
+from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
 from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT
@@ -181,11 +182,12 @@ def _scheduled(
     kwargs: Mapping[str, Any],
     wait_for: Any,
 ) -> FutureList[Any, Any]:
-    calls = _calls(spec, args, kwargs)
     scope = holder.scope
     scheduler = scope.opened()
-    if wait_for is not None:
-        wait_for = _gate(scope, spec, materialised(wait_for))
+    wait_for = materialised(wait_for)
+    count, calls = _calls(scope, spec, args, kwargs)
+    if wait_for is not None and count:
+        wait_for = _gate(scope, spec, wait_for)
     kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = copy_context(), scope.counter(spec.key), time()
@@ -206,11 +208,11 @@ def _scheduled(
     return gathered(runs, is_async=spec.is_async)
 
 
-def _gate(scope: Scope, spec: TaskSpec, wait_for: object) -> Gate | None:
-    """What every run of a map waits for, looked up once."""
+def _gate(scope: Scope, spec: TaskSpec, value: object) -> Gate | None:
+    """What every run of a map waits for, looked up once; None if it is nothing."""
     required: list[Source] = []
     tolerated: list[Source] = []
-    find(wait_for, required, tolerated)
+    find(value, required, tolerated)
     if not required and not tolerated:
         return None
     gate = Gate(scope, f"{spec.name}.map()", required, tolerated)
@@ -222,8 +224,21 @@ def _gate(scope: Scope, spec: TaskSpec, wait_for: object) -> Gate | None:
     return gate
 
 
-def _calls(spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Calls:
-    """The arguments of each run of a map."""
+def _shared(scope: Scope, spec: TaskSpec, value: object) -> Any:
+    """An argument that goes to every run of a map, so that none looks into it again."""
+    if container_of(type(value)) is None:
+        return value
+    gate = _gate(scope, spec, value)
+    if gate is not None:
+        return Shared(value, gate)
+    return quote(substitute(value))
+
+
+def _calls(
+    scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[int, Calls]:
+    """How many runs a map makes, and the arguments of each."""
+    share = functools.partial(_shared, scope, spec)
     values = (*args, *kwargs.values())
     sources = [source for source in whole_futures(values) if has_completed(source)]
     data = {id(source): data_of(source) for source in sources}
@@ -231,7 +246,7 @@ def _calls(spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         args = tuple([with_data(value, data) for value in args])
         kwargs = {name: with_data(value, data) for name, value in kwargs.items()}
     try:
-        return spread(spec.name, spec.binder, args, kwargs)[1]
+        return spread(spec.name, spec.binder, args, kwargs, share=share)
     except MappingMissingIterable:
         # What did not complete goes to every run, unless it was to be split (MAP-08).
         failed = whole_futures([value for value in values if not _is_tolerant(value)])
