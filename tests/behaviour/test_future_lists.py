@@ -398,3 +398,21 @@ def test_in_plain_code_a_map_over_a_pending_future_blocks_for_its_length() -> No
         return double.map(source).result()
 
     assert main() == [2, 4, 6]
+
+
+@pytest.mark.rule("CALL-03")
+async def test_states_of_a_map_read_alike_in_plain_and_in_coroutine_code() -> None:
+    @task
+    def same(x: int) -> int:
+        return x
+
+    @flow
+    def plain() -> list[int]:
+        return [state.result() for state in same.map([1, 2], return_state=True)]
+
+    async with Runtime():
+        states = await same.map([1, 2], return_state=True)
+
+    assert [state.result() for state in states] == [1, 2]
+    assert await states is states
+    assert await plain.acall() == [1, 2]

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -451,3 +451,31 @@ def test_threads_that_end_runs_at_once_lose_none() -> None:
         return sum(each.value() for each in headrace.as_completed(futures, BOUND))
 
     assert main() == sum(2 * number for number in range(500))
+
+
+async def test_a_wait_that_is_not_awaited_says_how_to_write_it() -> None:
+    @task
+    async def nothing() -> None: ...
+
+    async with Runtime():
+        futures = [nothing.submit()]
+
+        with pytest.raises(TypeError, match=r"await headrace\.wait"):
+            _, _ = headrace.wait(futures)
+
+        done, _ = await headrace.wait(futures)
+
+    assert len(done) == 1
+
+
+def test_what_wait_gives_can_be_awaited_too() -> None:
+    @task
+    def nothing() -> None: ...
+
+    async def awaited(waited: Awaitable[Any]) -> Any:
+        return await waited
+
+    with Runtime():
+        waited = headrace.wait([nothing.submit()])
+
+    assert asyncio.run(awaited(waited)) is waited
