@@ -6,10 +6,16 @@ import logging
 from typing import Any, Final
 
 from headrace._engine.outcomes import Outcome, of_value
-from headrace._engine.resolve import Source, find, substitute
+from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
 from headrace.exceptions import CrashedRun
-from headrace.futures import TaskFuture, TaskFutures
+from headrace.futures import (
+    AsyncTaskFuture,
+    AsyncTaskFutures,
+    TaskFuture,
+    TaskFutures,
+)
+from headrace.futures.watching import TURN, await_ends, in_turns
 from headrace.runs import Record
 from headrace.states import (
     State,
@@ -20,11 +26,14 @@ from headrace.states import (
     is_state_iterable,
 )
 
-__all__ = ("futures_in", "log_unseen", "verdict")
+__all__ = ("futures_in", "log_unseen", "verdict", "verdict_in_turns")
 
 log: Final = logging.getLogger("headrace.engine")
 
 _COMPLETED: Final = StateType.COMPLETED
+_LISTS: Final = frozenset({list, TaskFutures, AsyncTaskFutures})
+_FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
+_STATES_IN_A_TURN: Final = 64  # making one takes some microseconds
 
 
 def futures_in(value: object) -> tuple[list[TaskFuture[Any]], list[TaskFuture[Any]]]:
@@ -51,13 +60,49 @@ def verdict(flow_run: Record, scope: Scope, value: object) -> Outcome:
     return outcome
 
 
+async def verdict_in_turns(flow_run: Record, scope: Scope, value: object) -> Outcome:
+    """`verdict` on the loop, once every future in the value has ended.
+
+    A flow often returns what ``map()`` gave: as many futures as there are must not
+    hold up the loop.
+    """
+    futures = _flat(value)
+    if futures is None:
+        if value is not None:
+            required, tolerated = futures_in(value)
+            await await_ends([*required, *tolerated], None)
+        return verdict(flow_run, scope, value)
+    await await_ends(futures, None)
+    if not all(await in_turns(_has_completed, futures)):
+        states = await in_turns(_state_of, futures, each=_STATES_IN_A_TURN)
+        return _of_states(flow_run, states)
+    values = await in_turns(data_of, futures)
+    log_unseen(scope, flow_run.name)
+    return _COMPLETED, values
+
+
+def _flat(value: Any) -> list[TaskFuture[Any]] | None:
+    """The value, if it is a long list of nothing but futures."""
+    if type(value) not in _LISTS or len(value) <= TURN:
+        return None
+    return value if _FUTURES.issuperset(map(type, value)) else None
+
+
+def _has_completed(future: TaskFuture[Any]) -> bool:
+    future.see()
+    return future.phase is _COMPLETED
+
+
+def _state_of(future: TaskFuture[Any]) -> State[Any]:
+    return future.last_state
+
+
 def _of_futures(flow_run: Record, value: object) -> Outcome:
     required, tolerated = futures_in(value)
     for future in (*required, *tolerated):
         future.see()
-    states = [future.last_state for future in required]
-    if any(state.type is not _COMPLETED for state in states):
-        return _of_states(flow_run, states)
+    if any(future.phase is not _COMPLETED for future in required):
+        return _of_states(flow_run, [_state_of(future) for future in required])
     if required or tolerated:
         value = substitute(value, is_returned=True)
     elif isinstance(value, TaskFutures):
