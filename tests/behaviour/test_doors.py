@@ -618,8 +618,8 @@ async def test_cancelling_acall_stops_a_plain_body() -> None:
 
     @task
     def works() -> None:
-        started.set()
         try:
+            started.set()
             while True:
                 check_cancelled()
         except RunInterrupted:

@@ -11,7 +11,15 @@ from typing import Any
 import anyio
 import pytest
 
-from headrace import Runtime, Settings, check_cancelled, flow, task, temporary_settings
+from headrace import (
+    Runtime,
+    Settings,
+    as_completed,
+    check_cancelled,
+    flow,
+    task,
+    temporary_settings,
+)
 from headrace.exceptions import (
     CancelledRun,
     DeadlockError,
@@ -198,8 +206,8 @@ def test_an_exception_that_leaves_a_plain_block_cancels_its_runs() -> None:
 
     @task
     def works() -> None:
-        started.wait()
         try:
+            started.wait()
             while True:
                 check_cancelled()
         finally:
@@ -774,6 +782,63 @@ def test_a_flow_in_a_worker_that_cannot_wait_is_a_deadlock_error() -> None:
             outer.submit().result()
         gate.set()
         assert double.submit(1).result() == 2
+
+
+@pytest.mark.rule("CONC-08")
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: double.acall(21),
+        lambda: double.submit(21).aresult(),
+        lambda: flow(double.fn, name="inner").acall(21),
+        lambda: first_of(double.map([21])),
+        lambda: first_of(double.map([21] * 600)),
+        lambda: first_completed(double.map([21])),
+    ],
+    ids=["acall", "future", "flow", "map", "long-map", "as-completed"],
+)
+def test_a_body_that_awaits_in_a_loop_of_its_own_lends_its_slot(wait: Any) -> None:
+    outer = task(lambda: asyncio.run(wait()), name="outer")
+
+    with Runtime(max_threads=1):
+        assert outer.submit().result() == 42
+
+
+async def first_of(futures: Any) -> Any:
+    return (await futures.aresult())[0]
+
+
+async def first_completed(futures: Any) -> Any:
+    async for future in as_completed(futures):
+        return await future
+    return None
+
+
+@pytest.mark.rule("CONC-08")
+def test_many_waits_in_a_loop_of_a_body_lend_its_one_slot_once() -> None:
+    meter = Meter()
+
+    @task
+    def counted(number: int) -> int:
+        with meter:
+            return 2 * number
+
+    async def many() -> list[int]:
+        waits = [counted.acall(n) for n in range(20)]
+        return [*await asyncio.gather(*waits), counted.submit(20).result()]
+
+    @task
+    def outer() -> list[int]:
+        values = asyncio.run(many())
+        with meter:
+            return values
+
+    with Runtime(max_threads=1) as runtime:
+        assert outer.submit().result() == [2 * n for n in range(21)]
+        assert double.submit(1).result() == 2
+        assert runtime.stats()["threads"] <= 2
+
+    assert meter.most == 1
 
 
 def test_plain_code_outside_of_workers_may_always_wait() -> None:

@@ -426,8 +426,8 @@ async def test_cancelling_acall_stops_a_plain_flow_and_cancels_its_runs() -> Non
 
     @flow
     def inner() -> None:
-        child.submit()
         try:
+            child.submit()
             while True:
                 check_cancelled()
         except RunInterrupted:

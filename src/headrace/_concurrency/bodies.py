@@ -64,6 +64,7 @@ class ThreadFace:
         "_shields",
         "_stopped",
         "_waiting",
+        "awaits",
         "ident",
         "inside",
         "is_abandoned",
@@ -82,6 +83,7 @@ class ThreadFace:
         self.present_wait: Wait | None = None  # until the thread really goes on
         self.inside: set[Any] = set()  # runs called in place here; see `claim`
         self.is_abandoned = False
+        self.awaits = 0  # waits of a loop in this thread; see `lending`
 
     # -- from the thread itself ------------------------------------------------
 

@@ -163,6 +163,8 @@ class Threads(Generic[J]):
     def lend(self) -> None:
         """See `headrace._concurrency.bodies.Slots.lend`."""
         worker = threading.current_thread()
+        if isinstance(worker, Worker) and worker.is_lent:
+            return  # by a loop in this thread; see `lending`
         with self._lock:
             if self._lent >= self._lent_limit:
                 raise DeadlockError(

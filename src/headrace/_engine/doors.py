@@ -21,6 +21,7 @@ from headrace._concurrency.bodies import (
     stoppable_here,
     this_face,
 )
+from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
 from headrace._concurrency.outlasting import outlast
 from headrace._engine.bodies import block_on
@@ -257,7 +258,8 @@ async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     async with _scope_on_loop(holder) as scope:
         owner = holder if holder is not None else scope
         body = _Body(lambda: call_flow(spec, args, kwargs, owner, wait_for), spec.name)
-        return await _in_thread(scope, body)
+        with lent_while_awaited():
+            return await _in_thread(scope, body)
 
 
 class _Body(Generic[T]):

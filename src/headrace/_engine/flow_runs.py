@@ -26,10 +26,10 @@ from headrace._engine.host import Host, finish_scope, finish_scope_here
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.outcomes import LIMIT, Outcome, drained, of_error
 from headrace._engine.scopes import Scope
-from headrace._engine.verdict import futures_in, verdict
+from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun, RunInterrupted
-from headrace.futures.watching import await_ends, block_for_ends
+from headrace.futures.watching import block_for_ends
 from headrace.runs import Record
 from headrace.specs import FlowSpec
 from headrace.states import StateType, format_exception
@@ -207,10 +207,7 @@ async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
     if interrupted is not None:
         raise interrupted
     try:
-        if value is not None:
-            required, tolerated = futures_in(value)
-            await await_ends([*required, *tolerated], None)
-        return verdict(run, scope, value)
+        return await verdict_in_turns(run, scope, value)
     except Exception as error:  # noqa: BLE001 - users' containers may raise anything
         return of_error(run, trimmed(error), kind="Flow")
 

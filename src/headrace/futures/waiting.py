@@ -20,6 +20,7 @@ from typing import (
 )
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
+from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
@@ -258,8 +259,9 @@ class _InOrderOfEnding(AsyncIterator[F]):
             waiter = self._loop.create_future()
             arrivals.waiters.add(waiter)
             try:
-                async with asyncio.timeout_at(self._until):
-                    await waiter
+                with lent_while_awaited():
+                    async with asyncio.timeout_at(self._until):
+                        await waiter
             except TimeoutError:
                 if not arrivals.queue:
                     self._forget()

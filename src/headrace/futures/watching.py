@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from headrace._concurrency.bodies import block_until, shielded
+from headrace._concurrency.lending import lent_while_awaited
 from headrace.exceptions import BlockedLoop
 from headrace.states import StateType
 
@@ -209,8 +210,9 @@ async def await_ends(
         stop_at_failure=stop_at_failure,
     )
     try:
-        async with asyncio.timeout(timeout):
-            await waiter
+        with lent_while_awaited():
+            async with asyncio.timeout(timeout):
+                await waiter
     except TimeoutError:
         return
     finally:
@@ -243,7 +245,8 @@ async def _await_many(
                 await asyncio.sleep(0)
                 if waiter.done():
                     return
-            await waiter
+            with lent_while_awaited():
+                await waiter
     except TimeoutError:
         return
     finally:
