@@ -127,9 +127,7 @@ class ThreadFace:
             before, self._shields = self._shields, count
         return before
 
-    def wait(
-        self, wait: Wait, timeout: float, look: Callable[[], bool] | None
-    ) -> bool:
+    def wait(self, wait: Wait, timeout: float, look: Callable[[], bool] | None) -> bool:
         """Block until somebody ends the wait, or until stopped."""
         with self._lock:
             if not self._stopped:
