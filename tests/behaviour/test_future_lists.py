@@ -177,13 +177,19 @@ async def test_without_raising_exceptions_take_the_places_of_values() -> None:
 
 
 def test_without_raising_blocking_gives_exceptions_too() -> None:
+    @task
+    async def fail_unless_zero(number: int) -> int:
+        if number:
+            raise ValueError(f"not zero: {number}")
+        return number
+
     with Runtime():
-        futures = fail_if_odd.map([0, 1])
+        futures = fail_unless_zero.map([0, 1])
 
         results: Any = futures.result(raise_on_failure=False)
 
     assert results[0] == 0
-    assert str(results[1]) == "odd: 1"
+    assert str(results[1]) == "not zero: 1"
 
 
 async def test_an_empty_list_is_done_at_once() -> None:

@@ -433,6 +433,7 @@ def count_states() -> int:
     return sum(type(each) is State for each in gc.get_objects())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
 async def test_without_an_observer_no_state_is_made(kind: str) -> None:
     async with Runtime():
@@ -447,6 +448,7 @@ async def test_without_an_observer_no_state_is_made(kind: str) -> None:
         assert count_states() == before + 3
 
 
+@pytest.mark.slow
 async def test_when_every_observer_was_dropped_no_more_states_are_made() -> None:
     async with Runtime(observers=[Broken(ValueError("broken"))]):
         logging.disable()

@@ -663,7 +663,8 @@ async def test_a_record_has_the_times_of_its_states() -> None:
         raise ValueError("again")
 
     async with Runtime():
-        future = await work.submit(threading.Event())
+        upstream = await task(succeed).submit()
+        future = await work.submit(threading.Event(), wait_for=[upstream])
         record = future.task_run
         unset = (record.start_time, record.end_time, record.total_run_time)
         await future.astate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import types
 from collections.abc import Coroutine, Generator
 from contextvars import Context
@@ -40,6 +41,8 @@ def in_context(
                 yielded = enter(coro.send, sent)
     except StopIteration as end:
         return end.value
+    finally:
+        del context, enter  # see `headrace._engine.doors.outcome_of`
 
 
 async def under_limit(
@@ -55,18 +58,22 @@ async def under_limit(
         CancelledError: This wait was cancelled; or the body was left behind.
     """
     body = _Limited(run, scheduler, context, coro)
+    over = body.over
     interrupted = await outlast(
-        lambda: asyncio.shield(body.over),
-        is_over=body.over.done,
-        when_cancelled=lambda: body.stop(stopping.CANCEL),
+        lambda: asyncio.shield(over),
+        is_over=over.done,
+        when_cancelled=functools.partial(body.stop, stopping.CANCEL),
     )
     outcome = body.outcome()
     if interrupted is not None or outcome is None:
         raise interrupted or asyncio.CancelledError
     value, error = outcome
-    if error is not None:
-        raise error
-    return value
+    try:
+        if error is not None:
+            raise error
+        return value
+    finally:
+        del run, context, coro, body, outcome, error  # see `headrace._engine.doors.outcome_of`
 
 
 class _Limited:
@@ -164,7 +171,9 @@ def block_on(
         task.add_done_callback(lambda _: fire())
 
     try:
-        block_until(lambda fire: scheduler.call(start, fire))
+        block_until(
+            lambda fire: scheduler.call(start, fire), look=scheduler.loop.is_closed
+        )
     except BaseException:
         scheduler.call(_cancel_all, tasks)
         block_until(lambda fire: _when_done(scheduler, tasks, fire), stoppable=False)

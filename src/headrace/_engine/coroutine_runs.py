@@ -44,7 +44,8 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     try:
         await _gate()
     except BaseException as error:  # noqa: BLE001 - cancelled before its first step
-        _never_started(run, scheduler, error)
+        # Without a trace: it would lead here only, and so to the run.
+        _never_started(run, scheduler, error.with_traceback(None))
         return
     scheduler.starting -= 1
     scheduler.submits_in_a_row = 0

@@ -177,24 +177,32 @@ async def await_run(
         raise
     finally:
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-    return run
+    try:
+        return run
+    finally:
+        # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
+        del run, outcome
 
 
 async def _attempts(run: TaskFuture[Any]) -> Outcome:
-    while True:
-        begin(run)
-        outcome = await _attempt(run)
-        if run.rare is not None:
-            lift_limit(run)
-        if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
-            return outcome
-        if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
-            return outcome
-        now = time()
-        delay = retry_delay(run, random, now)
-        prepare_retry(run, outcome[1], now, delay)
-        announce(run)
-        await asyncio.sleep(delay)
+    outcome: Outcome = _COMPLETED, None
+    try:
+        while True:
+            begin(run)
+            outcome = await _attempt(run)
+            if run.rare is not None:
+                lift_limit(run)
+            if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
+                return outcome
+            if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
+                return outcome
+            now = time()
+            delay = retry_delay(run, random, now)
+            prepare_retry(run, outcome[1], now, delay)
+            announce(run)
+            await asyncio.sleep(delay)
+    finally:
+        del run, outcome  # see `await_run`
 
 
 async def _attempt(run: TaskFuture[Any]) -> Outcome:
@@ -219,6 +227,8 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
         return of_error(run, error)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error))
+    finally:
+        del run, context  # see `await_run`
 
 
 def _scheduler_here(scope: Scope) -> Scheduler:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from threading import get_ident
@@ -79,9 +80,14 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
     state = run.last_state
     if return_state:
         return state
-    if is_inline and _ran_here(run) and _is_base(state.data):
-        raise state.data
-    return state.result()
+    try:
+        if is_inline and _ran_here(run) and _is_base(state.data):
+            raise state.data
+        return state.result()
+    finally:
+        # The trace of an error holds this frame: let the frame not hold what leads to
+        # the error. The same where this is called.
+        del run, state
 
 
 def _ran_here(run: Record) -> bool:
@@ -149,18 +155,24 @@ def _guarded(act: Callable[[], T]) -> T:
 
 def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a plain task in this thread; with a time limit, in a worker thread."""
+    if spec.timeout_seconds is not None:
+        return _guarded(functools.partial(_call_under_limit, holder, spec, given))
+    scope = _scope_of(holder)
+    del holder  # see `outcome_of`
+    return _guarded(lambda: _call_here(scope, spec, given))
+
+
+def _call_here(scope: Scope | None, spec: TaskSpec, given: Given) -> Record:
     args, kwargs, wait_for = given
+    if scope is not None:
+        return call_run(scope, spec, args, kwargs, wait_for)
+    with _scope_here(None) as own:
+        return call_run(own, spec, args, kwargs, wait_for)
 
-    def act() -> Record:
-        if spec.timeout_seconds is not None:
-            with _scope_here(holder) as scope:
-                return _submit_and_block(scope, holder, spec, given)
-        if holder is not None:
-            return call_run(holder.scope, spec, args, kwargs, wait_for)
-        with _scope_here(None) as scope:
-            return call_run(scope, spec, args, kwargs, wait_for)
 
-    return _guarded(act)
+def _call_under_limit(holder: Any, spec: TaskSpec, given: Given) -> Record:
+    with _scope_here(holder) as scope:
+        return _submit_and_block(scope, holder, spec, given)
 
 
 def call_coroutine_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -186,11 +198,13 @@ def _submit_and_block(
     run = submit_run(owner, spec, args, kwargs, wait_for)
     run.seen = True  # its caller is given the outcome, whatever it is
     try:
-        block_until(lambda fire: run.watch(lambda _: fire()))
+        block_until(lambda fire: run.watch(lambda _: fire()), look=run.lose)
     except BaseException:
         # The caller has to stop, and takes the run along.
         run.cancel()
-        block_until(lambda fire: run.watch(lambda _: fire()), stoppable=False)
+        block_until(
+            lambda fire: run.watch(lambda _: fire()), stoppable=False, look=run.lose
+        )
         raise
     return run
 
@@ -198,10 +212,12 @@ def _submit_and_block(
 async def await_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a coroutine task in place."""
     args, kwargs, wait_for = given
-    if holder is not None:
-        return await await_run(holder.scope, spec, args, kwargs, wait_for)
-    async with _scope_on_loop(None) as scope:
-        return await await_run(scope, spec, args, kwargs, wait_for)
+    if holder is None:
+        async with _scope_on_loop(None) as scope:
+            return await await_run(scope, spec, args, kwargs, wait_for)
+    scope = holder.scope
+    del holder  # see `outcome_of`
+    return await await_run(scope, spec, args, kwargs, wait_for)
 
 
 async def acall_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -232,7 +248,13 @@ async def _end_of(run: TaskFuture[Any]) -> None:
 def call_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     """Run a plain flow in this thread."""
     args, kwargs, wait_for = given
-    return _guarded(lambda: call_flow(spec, args, kwargs, holder, wait_for))
+    parent = _scope_of(holder)
+    del holder  # see `outcome_of`
+    return _guarded(lambda: call_flow(spec, args, kwargs, parent, wait_for))
+
+
+def _scope_of(holder: Any) -> Scope | None:
+    return holder.scope if holder is not None else None
 
 
 def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
@@ -243,7 +265,7 @@ def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
 
     def act() -> FlowRun:
         scheduler = scope.opened()
-        coro = await_flow(spec, args, kwargs, holder, wait_for)
+        coro = await_flow(spec, args, kwargs, scope, wait_for)
         run: FlowRun = block_on(scheduler, coro, context, f"{spec.name}()")
         return run
 
@@ -253,11 +275,12 @@ def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
 async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
     """Run a flow of either kind without blocking the loop."""
     args, kwargs, wait_for = given
+    parent = _scope_of(holder)
     if spec.is_async:
-        return await await_flow(spec, args, kwargs, holder, wait_for)
+        del holder  # see `outcome_of`
+        return await await_flow(spec, args, kwargs, parent, wait_for)
     async with _scope_on_loop(holder) as scope:
-        owner = holder if holder is not None else scope
-        body = _Body(lambda: call_flow(spec, args, kwargs, owner, wait_for), spec.name)
+        body = _Body(lambda: call_flow(spec, args, kwargs, scope, wait_for), spec.name)
         with lent_while_awaited():
             return await _in_thread(scope, body)
 
@@ -315,10 +338,17 @@ async def _in_thread(scope: Scope, body: _Body[T]) -> T:
     """Call in a worker thread of a scope; a cancellation is passed on to it."""
     scheduler = scope.opened()
     thread_call = ThreadCall(body.perform, body.name)
+
+    def put(job: ThreadCall) -> None:
+        scheduler.workers().put(job)
+
+    def leave(face: ThreadFace) -> None:
+        leave_thread_behind(scope, face, thread_call)
+
     if scheduler.is_here():
-        scheduler.workers().put(thread_call)
+        put(thread_call)
     else:
-        scheduler.call(lambda job: scheduler.workers().put(job), thread_call)
+        scheduler.call(put, thread_call)
     grace = scheduler.host.settings.cancel_grace_seconds
     interrupted = await outlast(
         lambda: asyncio.shield(body.over),
@@ -327,7 +357,7 @@ async def _in_thread(scope: Scope, body: _Body[T]) -> T:
     )
     outcome, face = body.outcome, body.face
     if outcome is None and face is not None:
-        scheduler.call(lambda _: leave_thread_behind(scope, face, thread_call), None)
+        scheduler.call(leave, face)
     if interrupted is not None or outcome is None:
         raise interrupted or asyncio.CancelledError
     value, error = outcome
@@ -340,8 +370,13 @@ def coroutine_of(
     make: Callable[[], Coroutine[Any, Any, Record]], *, return_state: bool
 ) -> Coroutine[Any, Any, Any]:
     """The coroutine that a direct call gives in coroutine code."""
+    return _given(make, return_state=return_state)
 
-    async def call() -> Any:
+
+async def _given(
+    make: Callable[[], Coroutine[Any, Any, Record]], *, return_state: bool
+) -> Any:
+    try:
         return outcome_of(await make(), return_state=return_state)
-
-    return call()
+    finally:
+        del make

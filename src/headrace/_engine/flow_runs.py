@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
 from time import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
     ThreadFace,
@@ -117,7 +117,7 @@ async def await_flow(
     spec: FlowSpec,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    holder: Any,
+    parent: Scope | None,
     wait_for: Any = None,
     template: Host | None = None,
 ) -> FlowRun:
@@ -127,14 +127,13 @@ async def await_flow(
         spec: The flow.
         args: Its arguments, which fit.
         kwargs: Its keyword arguments.
-        holder: What the present code belongs to, or None.
+        parent: The scope that the present code belongs to, or None.
         wait_for: What else must have completed before it starts.
         template: Options for a host of its own when nothing else gives any.
 
     Raises:
         CancelledError: The caller was cancelled, and with it the flow run.
     """
-    parent: Scope | None = holder.scope if holder is not None else None
     shares = (
         parent is not None
         and parent.scheduler is not None
@@ -160,7 +159,11 @@ async def await_flow(
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             await host.aclose()
-    return run
+    try:
+        return run
+    finally:
+        # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
+        del run, outcome
 
 
 def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
@@ -173,43 +176,46 @@ def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Ho
 async def _limited(run: FlowRun) -> Outcome:
     context = contextvars.copy_context()
     context.run(CURRENT.set, run)
-    if run.spec.timeout_seconds is None:
-        run.scope.body = asyncio.current_task()
-        return await _body_and_runs(run, context)
-    scheduler = run.scope.scheduler
-    whole = _body_and_runs(run, context)
     try:
-        outcome: Outcome = await under_limit(
-            run, scheduler, contextvars.copy_context(), whole
-        )
+        if run.spec.timeout_seconds is None:
+            run.scope.body = asyncio.current_task()
+            return await _body_and_runs(run, context)
+        whole = _body_and_runs(run, context)
+        outer = contextvars.copy_context()
+        return cast("Outcome", await under_limit(run, run.scope.scheduler, outer, whole))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if run.spec.timeout_seconds is None or (task is not None and task.cancelling()):
             raise
         return of_error(run, error, kind="Flow")
-    return outcome
+    finally:
+        del run, context  # see `await_flow`
 
 
 async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
     scope: Scope = run.scope
     try:
-        coro = run.spec.call(*run.args, **run.kwargs)
-        value = drained(await in_context(context, coro))
-    except BaseException as error:
-        mine = isinstance(error, asyncio.CancelledError) and _is_being_cancelled(run)
-        interrupted = await finish_scope(scope, cancel=True)
-        if mine:
-            raise
+        try:
+            coro = run.spec.call(*run.args, **run.kwargs)
+            value = drained(await in_context(context, coro))
+        except BaseException as error:
+            is_ours = isinstance(error, asyncio.CancelledError)
+            mine = is_ours and _is_being_cancelled(run)
+            interrupted = await finish_scope(scope, cancel=True)
+            if mine:
+                raise
+            if interrupted is not None:
+                raise interrupted from error
+            return of_error(run, trimmed(error), kind="Flow")
+        interrupted = await finish_scope(scope, cancel=scope.is_cancelled)
         if interrupted is not None:
-            raise interrupted from error
-        return of_error(run, trimmed(error), kind="Flow")
-    interrupted = await finish_scope(scope, cancel=scope.is_cancelled)
-    if interrupted is not None:
-        raise interrupted
-    try:
-        return await verdict_in_turns(run, scope, value)
-    except Exception as error:  # noqa: BLE001 - users' containers may raise anything
-        return of_error(run, trimmed(error), kind="Flow")
+            raise interrupted
+        try:
+            return await verdict_in_turns(run, scope, value)
+        except Exception as error:  # noqa: BLE001 - users' containers may raise anything
+            return of_error(run, trimmed(error), kind="Flow")
+    finally:
+        del run, context  # see `await_flow`
 
 
 def _is_being_cancelled(run: FlowRun) -> bool:
@@ -226,7 +232,7 @@ def call_flow(
     spec: FlowSpec,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    holder: Any,
+    parent: Scope | None,
     wait_for: Any = None,
     template: Host | None = None,
 ) -> FlowRun:
@@ -235,7 +241,6 @@ def call_flow(
     Raises:
         KeyboardInterrupt: As it was raised in the body or while waiting.
     """
-    parent: Scope | None = holder.scope if holder is not None else None
     # On the loop's own thread the runs need another loop: this one is blocked.
     shares = parent is not None and (
         parent.scheduler is None or parent.scheduler.thread_id != get_ident()
@@ -271,7 +276,11 @@ def call_flow(
             end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             host.close()
-    return run
+    try:
+        return run
+    finally:
+        # From 3.11 on the f_back of the body's frame leads here: see `outcome_of`.
+        del run, outcome
 
 
 @contextmanager
@@ -304,28 +313,38 @@ def _limit_on(run: FlowRun, face: ThreadFace) -> Generator[None]:
 def _body_and_runs_here(run: FlowRun) -> Outcome:
     scope: Scope = run.scope
     try:
-        with body_here(), unshielded():
-            value = contextvars.copy_context().run(_body_here, run)
-    except BaseException as error:  # noqa: BLE001 - a body may raise anything
-        finish_scope_here(scope, cancel=True)
-        return of_error(run, trimmed(error), kind="Flow")
-    finish_scope_here(scope, cancel=scope.is_cancelled)
-    if run.rare is not None and run.rare.stop is not None:
-        return of_error(run, asyncio.CancelledError(), kind="Flow")
-    try:
-        if value is not None:
-            required, tolerated = futures_in(value)
-            block_for_ends(
-                [*required, *tolerated],
-                None,
-                what=f"{run.spec.name}()",
-                instead=f"await {run.spec.name}.acall(...)",
-            )
-        return verdict(run, scope, value)
-    except Exception as error:  # noqa: BLE001 - users' containers may raise anything
-        return of_error(run, trimmed(error), kind="Flow")
+        try:
+            with body_here(), unshielded():
+                value = contextvars.copy_context().run(_body_here, run)
+        except BaseException as error:  # noqa: BLE001 - a body may raise anything
+            finish_scope_here(scope, cancel=True)
+            return of_error(run, trimmed(error), kind="Flow")
+        finish_scope_here(scope, cancel=scope.is_cancelled)
+        if run.rare is not None and run.rare.stop is not None:
+            return of_error(run, asyncio.CancelledError(), kind="Flow")
+        try:
+            return _judged_here(run, scope, value)
+        except Exception as error:  # noqa: BLE001 - users' containers may raise anything
+            return of_error(run, trimmed(error), kind="Flow")
+    finally:
+        del run  # see `call_flow`
+
+
+def _judged_here(run: FlowRun, scope: Scope, value: object) -> Outcome:
+    if value is not None:
+        required, tolerated = futures_in(value)
+        block_for_ends(
+            [*required, *tolerated],
+            None,
+            what=f"{run.spec.name}()",
+            instead=f"await {run.spec.name}.acall(...)",
+        )
+    return verdict(run, scope, value)
 
 
 def _body_here(run: FlowRun) -> Any:
     CURRENT.set(run)
-    return drained(run.spec.fn(*run.args, **run.kwargs))
+    try:
+        return drained(run.spec.fn(*run.args, **run.kwargs))
+    finally:
+        del run  # see `call_flow`
