@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from time import time
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
@@ -123,6 +124,14 @@ class Record:
                 if rare is None:
                     rare = self.rare = Rare()
         return rare
+
+    def end_lost(self, error: BaseException) -> None:
+        """Enter Crashed in place of the loop that was to end the run, and is closed."""
+        with _LOOKING:
+            if self.phase not in FINAL:
+                self.outcome = error
+                self.ended = time()
+                self.phase = StateType.CRASHED
 
     # -- states ------------------------------------------------------------------
 

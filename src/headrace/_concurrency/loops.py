@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, TypeGuard, cast
+from typing import Any, Final, TypeGuard, cast
 
 __all__ = ("HelperLoop", "is_asyncio_task", "new_event_loop", "running_loop")
+
+# For tasks that users started and left running, once the loop is to close.
+_SECONDS_TO_END: Final = 1.0
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -32,44 +36,87 @@ def is_asyncio_task(value: object) -> TypeGuard[asyncio.Task[Any]]:
 
 
 class HelperLoop:
-    """A running loop in a thread of its own, from construction to `close`."""
+    """A running loop in a thread of its own, from construction to `close`.
 
-    __slots__ = ("_left", "_thread", "loop")
+    One that nobody holds any more ends by itself: Ctrl-C may come before `close`.
+    """
+
+    __slots__ = ("_thread", "loop")
 
     def __init__(self) -> None:
-        self.loop = new_event_loop()
-        started = threading.Event()
-        self.loop.call_soon(started.set)
-        # A daemon: a program that dies without leaving its flow must not hang.
-        self._thread = threading.Thread(
-            target=self._run, name="headrace-loop", daemon=True
-        )
-        self._left: set[asyncio.Task[Any]] = set()
+        self._thread = _LoopThread()
         self._thread.start()
-        started.wait()
+        self._thread.is_running.wait()
+        self.loop = self._thread.opened()
 
     @property
     def thread_id(self) -> int:
         """The identifier of the thread the loop runs in."""
         return cast("int", self._thread.ident)
 
-    def _run(self) -> None:
-        try:
-            self.loop.run_forever()
-        finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.close()
-
     def close(self, zombies: Iterable[asyncio.Task[Any]] = ()) -> None:
         """Stop and close the loop and wait for its thread. Not from that thread.
+
+        What users started there and left running is cancelled first.
 
         Args:
             zombies: Tasks that are known to go on and are left as they are. They have
                 been reported; asyncio need not do so again.
         """
-        self._left.update(zombies)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.zombies.update(zombies)
+        self._thread.end()
         self._thread.join()
-        for task in self._left:
+
+    def __del__(self) -> None:
+        thread: _LoopThread | None = getattr(self, "_thread", None)
+        if thread is not None:
+            thread.end()
+
+
+class _LoopThread(threading.Thread):
+    """The thread of a helper loop. A daemon: a program that dies must not hang."""
+
+    def __init__(self) -> None:
+        super().__init__(name="headrace-loop", daemon=True)
+        self.is_running = threading.Event()
+        self.zombies: set[asyncio.Task[Any]] = set()
+        self._is_wanted = True
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def opened(self) -> asyncio.AbstractEventLoop:
+        """The loop, which is running."""
+        return cast("asyncio.AbstractEventLoop", self._loop)
+
+    def run(self) -> None:
+        """The life of the loop."""
+        # Made here, where the context is empty: uvloop keeps the one it finds as long
+        # as it lives, and that of a body leads to its run and to what its caller set.
+        loop = self._loop = new_event_loop()
+        try:
+            if self._is_wanted:
+                loop.call_soon(self.is_running.set)
+                loop.run_forever()
+                self._cancel_the_rest(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def end(self) -> None:
+        """Stop and close the loop, now or as soon as there is one. Any thread."""
+        self._is_wanted = False
+        loop = self._loop
+        if loop is not None:
+            # It may have closed by itself meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.stop)
+
+    def _cancel_the_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """As `asyncio.run` does, but not for ever."""
+        rest = asyncio.all_tasks(loop) - self.zombies
+        for task in rest:
+            task.cancel()
+        if rest:
+            loop.run_until_complete(asyncio.wait(rest, timeout=_SECONDS_TO_END))
+        for task in asyncio.all_tasks(loop):
             left: Any = task
             left._log_destroy_pending = False  # noqa: SLF001 - there is no public way

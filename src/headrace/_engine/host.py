@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -212,25 +213,28 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
     if scope.host.is_forked():
         scope.has_ended = True  # its runs go on in the parent, and nothing of it here
         return
+    # The body may have been left with the first Ctrl-C.
+    is_urgent = isinstance(sys.exception(), KeyboardInterrupt)
     interrupted: BaseException | None = None
     is_over, stoppable = False, True
     while not is_over:
         try:
             if cancel:
                 stopping.tell_to_cancel(scope)
-            if scope.direct:
-                _end_leftovers(scope)
-            # From an abandoned thread the loop ends what there is to end.
-            is_over = _ended(scope) or _is_abandoned()
+            is_over = _is_over(scope)
             if not is_over:
-                block_until(lambda fire: _on_idle(scope, fire), stoppable=stoppable)
+                block_until(
+                    lambda fire: _on_idle(scope, fire),
+                    stoppable=stoppable,
+                    look=lambda: _is_over(scope),
+                )
         except RunInterrupted:
             # What is left to wait for is the end of the runs.
             cancel, stoppable = True, False
         except BaseException as error:
-            if interrupted is not None and isinstance(error, KeyboardInterrupt):
-                raise  # asked for twice: no more patience
-            interrupted, cancel, stoppable = error, True, False
+            if is_urgent and isinstance(error, KeyboardInterrupt):
+                raise
+            interrupted, is_urgent, cancel, stoppable = error, True, True, False
     if interrupted is not None:
         raise interrupted
 
@@ -254,16 +258,19 @@ def _end_leftovers(scope: Scope) -> None:
         scope.scheduler.call(end, None)
 
 
-def _is_abandoned() -> bool:
-    face = this_face()
-    return face is not None and face.is_abandoned
-
-
-def _ended(scope: Scope) -> bool:
-    """Close the scope if nothing was ever scheduled in it; else its loop does."""
-    if scope.scheduler is None and scope.is_idle:
+def _is_over(scope: Scope) -> bool:
+    """Whether there is nothing to wait for, or nobody who would tell."""
+    if scope.scheduler is None:
+        if scope.direct:
+            _end_leftovers(scope)
+        scope.has_ended |= scope.is_idle
+    elif scope.scheduler.loop.is_closed():
         scope.has_ended = True
-    return scope.has_ended
+    elif scope.direct:
+        _end_leftovers(scope)
+    # From an abandoned thread the loop ends what there is to end.
+    face = this_face()
+    return scope.has_ended or (face is not None and face.is_abandoned)
 
 
 def _on_idle(scope: Scope, fire: Any) -> None:
@@ -275,4 +282,7 @@ def _on_idle(scope: Scope, fire: Any) -> None:
             scope.tell_when_idle(lambda: scheduler.call(close, None))
 
     scheduler = scope.scheduler or scope.opened()
-    scheduler.call(close, None)
+    try:
+        scheduler.call(close, None)
+    except RuntimeError:
+        fire()  # the loop has closed

@@ -83,7 +83,10 @@ def end_abandoned(
             of that has ended.
     """
     for run in tuple(scope.direct):
-        if run.phase in FINAL or not claims(run):
+        if run.phase in FINAL:
+            scope.leave(run)  # or will be in a moment, by itself
+            continue
+        if not claims(run):
             continue
         run.rarely().stop = run.rarely().stop or "cancel"
         outcome = _CANCELLED, CancelledRun(f"the run {run.name!r} was left behind.")

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from headrace._concurrency.loops import is_asyncio_task
+from headrace.exceptions import CrashedRun
 from headrace.futures.advice import (
     not_callable,
     too_late,
@@ -302,6 +303,21 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         finally:
             del self
 
+    def lose(self) -> bool:
+        """End the run as Crashed if its loop was closed, and nobody else can. Any thread.
+
+        Returns:
+            Whether it has ended, in whatever way.
+        """
+        if self.phase not in FINAL and self.scope.scheduler.loop.is_closed():
+            text = f"the event loop of the run {self.name!r} was closed before it ended"
+            self.end_lost(CrashedRun(f"{text}. Leave its flow or runtime first."))
+            waiters, self.waiters = self.waiters, None
+            for waiter in waiters or ():
+                if callable(waiter):
+                    waiter(self)
+        return self.phase in FINAL
+
     def add_waiter(self, waiter: Any) -> None:
         """Wake a dependant, a loop's future or a callback at the end. On the loop."""
         if self.phase in FINAL:
@@ -319,6 +335,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         elif not soon and scheduler.is_here():
             self.add_waiter(callback)
         elif not self.post(self.add_waiter, callback):
+            self.lose()
             callback(self)
 
     def unwatch(self, callback: Callable[[Any], object]) -> None:

@@ -159,7 +159,7 @@ class as_completed(Generic[F]):
             if not future.done():
                 refuse_to_block(future, "for ... in as_completed()", "async for")
         until = None if self._timeout is None else monotonic() + self._timeout
-        ended: _Ended[F] = _Ended()
+        ended: _Ended[F] = _Ended(self._futures)
         for future in self._futures:
             future.watch(ended)
         try:
@@ -179,13 +179,15 @@ class as_completed(Generic[F]):
 class _Ended(Generic[F]):
     """Where ended runs arrive, for one thread that blocks for the next."""
 
-    __slots__ = ("_fire", "queue")
+    __slots__ = ("_fire", "_missing", "queue")
 
-    def __init__(self) -> None:
+    def __init__(self, futures: Iterable[F]) -> None:
+        self._missing = set(futures)
         self.queue: deque[F] = deque()
         self._fire: Callable[[], None] | None = None
 
     def __call__(self, future: F) -> None:
+        self._missing.discard(future)
         self.queue.append(future)
         if self._fire is not None:
             self._fire()
@@ -195,7 +197,18 @@ class _Ended(Generic[F]):
         if self.queue:
             return True
         with shielded():
-            block_until(self._subscribe, None if until is None else until - monotonic())
+            block_until(
+                self._subscribe,
+                None if until is None else until - monotonic(),
+                look=self._look,
+            )
+        return bool(self.queue)
+
+    def _look(self) -> bool:
+        """Whether one has ended, also by the end of its loop, which tells nobody."""
+        for future in tuple(self._missing):
+            if future.lose() and future in self._missing:
+                self(future)
         return bool(self.queue)
 
     def _subscribe(self, fire: Callable[[], None]) -> None:

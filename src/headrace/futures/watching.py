@@ -51,6 +51,10 @@ class Watched(Protocol):
         """Call back once, on the loop thread of the run, when it has ended."""
         ...
 
+    def lose(self) -> bool:
+        """End it if its loop was closed, which tells nobody; whether it has ended."""
+        ...
+
     def unwatch(self, callback: Callable[[Any], object]) -> None:
         """Call back no more, if it is not too late."""
         ...
@@ -67,6 +71,8 @@ class Watched(Protocol):
 T = TypeVar("T")
 U = TypeVar("U")
 Ts = TypeVarTuple("Ts")
+
+_LOOK_EVERY: Final = 0.5
 
 # So many runs are looked at between two turns of the event loop: 0.2 milliseconds.
 TURN: Final = 512
@@ -158,7 +164,7 @@ def block_for_ends(
         BlockedLoop: One of them needs the loop of this very thread.
         ForkedRuntime: They belong to the parent of this process.
     """
-    open_runs = [run for run in runs if not run.done()]
+    open_runs = [run for run in runs if not run.done() and not run.lose()]
     if not open_runs or (stop_at_failure and _any_failed(runs)):
         return
     open_runs[0].scope.host.refuse_fork()
@@ -178,6 +184,7 @@ def block_for_ends(
                     )
                 ),
                 timeout,
+                look=lambda: _have_ended(open_runs),
             )
         finally:
             _forget(open_runs, ends)
@@ -209,6 +216,7 @@ async def await_ends(
         lambda: tell_loop(loop, settle, waiter),
         stop_at_failure=stop_at_failure,
     )
+    look = _Look(loop, open_runs, waiter)
     try:
         with lent_while_awaited():
             async with asyncio.timeout(timeout):
@@ -216,7 +224,45 @@ async def await_ends(
     except TimeoutError:
         return
     finally:
+        look.end()
         _forget(open_runs, [ends])
+
+
+class _Look:
+    """Looks, twice a second, whether the loop of a run that is awaited was closed.
+
+    Such a loop tells nobody. There is nothing to look at if that loop is the own.
+    """
+
+    __slots__ = ("_loop", "_runs", "_timer", "_waiter")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        runs: Sequence[Watched],
+        waiter: asyncio.Future[None],
+    ) -> None:
+        self._loop = loop
+        self._runs = runs
+        self._waiter = waiter
+        self._timer: asyncio.TimerHandle | None = None
+        if any(run.scope.scheduler.loop is not loop for run in runs):
+            self._set()
+
+    def _set(self) -> None:
+        self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        if _have_ended(self._runs):
+            # Those that had no time to be told of this wait do not tell it either.
+            settle(self._waiter)
+        else:
+            self._set()
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 async def _await_many(
@@ -245,8 +291,12 @@ async def _await_many(
                 await asyncio.sleep(0)
                 if waiter.done():
                     return
-            with lent_while_awaited():
-                await waiter
+            look = _Look(loop, runs, waiter)
+            try:
+                with lent_while_awaited():
+                    await waiter
+            finally:
+                look.end()
     except TimeoutError:
         return
     finally:
@@ -284,6 +334,12 @@ def tell_loop(
         loop.call_soon_threadsafe(call, *args)
     except RuntimeError:
         return
+
+
+def _have_ended(runs: Iterable[Watched]) -> bool:
+    """Whether all have ended, those whose loop was closed included."""
+    ended = [run.lose() for run in runs]
+    return all(ended)
 
 
 def _any_failed(runs: Iterable[Watched]) -> bool:
