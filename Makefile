@@ -33,10 +33,7 @@ demo: $(stamp)
 	$(python) examples/stdlib_census.py
 
 test: $(stamp)
-	$(python) -m coverage erase
-	$(python) -m coverage run -m pytest
-	$(python) -m coverage combine --quiet
-	$(python) -m coverage report
+	$(python) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term
 
 lint: $(stamp)
 	$(python) -m ruff format --check .
