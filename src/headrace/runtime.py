@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from headrace._concurrency.bodies import shielded
-from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
@@ -106,6 +106,11 @@ class Runtime:
         trace: TracebackType | None,
     ) -> None:
         scope = self._close()
+        if isinstance(error, GeneratorExit):
+            # The coroutine around was closed: nothing can be awaited any more.
+            drop_scope(scope)
+            self._host.drop()
+            return
         interrupted = await finish_scope(scope, cancel=error is not None)
         log_unseen(scope, "the runtime")
         await self._host.aclose()

@@ -14,7 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from time import monotonic
+from typing import Final, Generic, TypeVar
 
 from headrace._concurrency.bodies import ThreadFace, set_face
 from headrace.exceptions import DeadlockError
@@ -22,6 +23,8 @@ from headrace.exceptions import DeadlockError
 __all__ = ("Threads", "Worker")
 
 J = TypeVar("J")
+
+_SECONDS_TO_END: Final = 1.0
 
 
 class Worker(threading.Thread):
@@ -117,9 +120,11 @@ class Threads(Generic[J]):
 
     def close(self) -> None:
         """End every thread that is idle now; the rest ends with its job."""
+        # For all of them together: many may be stuck when Ctrl-C was pressed twice.
+        until = monotonic() + _SECONDS_TO_END
         for worker in self._tell_to_end():
             if worker is not threading.current_thread():
-                worker.join(timeout=1.0)
+                worker.join(timeout=max(until - monotonic(), 0.0))
 
     def close_soon(self, told: Callable[[], object]) -> None:
         """`close` without waiting: tells when the last thread ends. Call `close` then."""

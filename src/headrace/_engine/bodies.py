@@ -12,7 +12,7 @@ from typing import Any
 from headrace._concurrency.bodies import block_until
 from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
-from headrace._engine.outcomes import LIMIT
+from headrace._engine.outcomes import LIMIT, ExitOfBody
 from headrace.exceptions import BlockedLoop, CancelledRun
 
 __all__ = ("block_on", "in_context", "under_limit")
@@ -27,12 +27,14 @@ def in_context(
     What the body sets in context variables stays in there, as in a task of its own.
     """
     enter = context.run
+    is_closed = False
     try:
         yielded = enter(coro.send, None)
         while True:
             try:
                 sent = yield yielded
             except GeneratorExit:
+                is_closed = True
                 enter(coro.close)
                 raise
             except BaseException as error:  # noqa: BLE001 - passed on to the body
@@ -41,6 +43,10 @@ def in_context(
                 yielded = enter(coro.send, sent)
     except StopIteration as end:
         return end.value
+    except GeneratorExit as error:
+        if is_closed:
+            raise
+        raise ExitOfBody(error) from None
     finally:
         del context, enter  # see `headrace._engine.doors.outcome_of`
 
@@ -69,6 +75,8 @@ async def under_limit(
         raise interrupted or asyncio.CancelledError
     value, error = outcome
     try:
+        if isinstance(error, GeneratorExit):
+            raise ExitOfBody(error)
         if error is not None:
             raise error
         return value

@@ -225,6 +225,8 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
         if task is not None and task.cancelling():
             raise
         return of_error(run, error)
+    except GeneratorExit:
+        raise  # closed from outside
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error))
     finally:

@@ -29,7 +29,7 @@ from headrace._engine.bodies import block_on
 from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
 from headrace._engine.flow_runs import FlowRun, await_flow, call_flow
-from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import leave_thread_behind
 from headrace._engine.submitting import submit_run
@@ -134,10 +134,16 @@ async def _scope_on_loop(holder: Any) -> AsyncGenerator[Scope]:
     try:
         yield scope
         is_over = True
+    except GeneratorExit:
+        drop_scope(scope)
+        host.drop()
+        raise
     finally:
-        interrupted = await finish_scope(scope, cancel=not is_over)
-        log_unseen(scope, "")
-        await host.aclose()
+        interrupted = None
+        if not scope.has_ended:
+            interrupted = await finish_scope(scope, cancel=not is_over)
+            log_unseen(scope, "")
+            await host.aclose()
         if interrupted is not None:
             raise interrupted
 

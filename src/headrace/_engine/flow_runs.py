@@ -22,7 +22,7 @@ from headrace._engine import stopping
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.direct import await_inputs, block_for_inputs, sources_of
-from headrace._engine.host import Host, finish_scope, finish_scope_here
+from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.outcomes import LIMIT, Outcome, drained, of_error
 from headrace._engine.scopes import Scope
@@ -145,6 +145,7 @@ async def await_flow(
     run = FlowRun(spec, args, kwargs, host, parent)
     _entered(run)
     outcome: Outcome | None = None
+    is_closed = False
     try:
         outcome = await await_inputs(run, sources_of(args, kwargs, wait_for))
         if outcome is None:
@@ -154,10 +155,15 @@ async def await_flow(
         run.rarely().stop = run.rarely().stop or stopping.CANCEL
         outcome = of_error(run, error, kind="Flow")
         raise
+    except GeneratorExit:
+        is_closed = True
+        raise
     finally:
         run.scope.has_ended = True
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-        if not shares:
+        if not shares and is_closed:
+            host.drop()
+        elif not shares:
             await host.aclose()
     try:
         return run
@@ -198,6 +204,9 @@ async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
         try:
             coro = run.spec.call(*run.args, **run.kwargs)
             value = drained(await in_context(context, coro))
+        except GeneratorExit:  # closed from outside
+            drop_scope(scope)
+            raise
         except BaseException as error:
             is_ours = isinstance(error, asyncio.CancelledError)
             mine = is_ours and _is_being_cancelled(run)

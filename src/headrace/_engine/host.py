@@ -28,7 +28,7 @@ from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
 from headrace.settings import Settings, current_settings
 
-__all__ = ("Host", "finish_scope", "finish_scope_here")
+__all__ = ("Host", "drop_scope", "finish_scope", "finish_scope_here")
 
 # Threads that are idle end in microseconds; one that is not is left to itself.
 _SECONDS_TO_END: Final = 1.0
@@ -142,6 +142,11 @@ class Host:
             if scheduler.threads is not None:
                 scheduler.threads.close()
 
+    def drop(self) -> None:
+        """Tell the threads to end, and wait for nothing."""
+        if self.scheduler is not None and self.scheduler.threads is not None:
+            self.scheduler.threads.close_soon(lambda: None)
+
     def stats(self) -> dict[str, int]:
         """Counts of what there is now."""
         scheduler = self.scheduler
@@ -188,6 +193,12 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
     )
     scope.has_ended = True
     return interrupted
+
+
+def drop_scope(scope: Scope) -> None:
+    """End a scope whose own code was closed and can wait for nothing any more."""
+    scope.has_ended = True
+    stopping.tell_to_cancel(scope)
 
 
 def _fire(fire: Callable[[], None]) -> None:

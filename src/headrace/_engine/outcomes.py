@@ -24,6 +24,7 @@ from headrace.states import (
 
 __all__ = (
     "LIMIT",
+    "ExitOfBody",
     "Outcome",
     "drained",
     "may_retry",
@@ -42,6 +43,18 @@ LIMIT: Final = "limit"
 _S = StateType
 
 
+class ExitOfBody(BaseException):
+    """Stands for a GeneratorExit that a body raised itself, on its way to `of_error`.
+
+    As it is it could not be told from the end of a coroutine that is closed from outside,
+    as the collector does: that passes, and nothing can be awaited any more.
+    """
+
+    def __init__(self, error: GeneratorExit) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def drained(value: Any) -> Any:
     """The value of a plain body: generators are drained to a list (GEN-01)."""
     return list(value) if inspect.isgenerator(value) else value
@@ -49,6 +62,8 @@ def drained(value: Any) -> Any:
 
 def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcome:
     """The outcome of an attempt whose body raised."""
+    if isinstance(error, ExitOfBody):
+        error = error.error
     stop = run.rare.stop if run.rare is not None else None
     if stop == LIMIT:
         return timed_out(run, error, kind=kind)
