@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+import headrace.annotations as marks
 from headrace import Runtime, allow_failure, flow, quote, task, unmapped
 from headrace.exceptions import CancelledRun, FailedRun, UpstreamTaskError
 from headrace.futures import TaskFuture
@@ -386,6 +387,12 @@ async def test_what_is_quoted_is_not_looked_at() -> None:
         await keep.submit(quote(costly)).aresult()
 
     assert kept[0] is costly
+
+
+@pytest.mark.rule("ANN-10")
+def test_there_is_one_spelling_of_quote() -> None:
+    assert marks.quote is quote
+    assert not hasattr(marks, "Quote")
 
 
 # -- In what flows and tasks return ------------------------------------------------

@@ -467,6 +467,41 @@ def test_plain_runs_wait_too() -> None:
     assert order == ["first", "second", "third", "fourth"]
 
 
+@pytest.mark.rule("WAIT-09")
+@pytest.mark.parametrize("how", ["wait_for", "argument", "element"])
+def test_runs_cannot_be_made_to_wait_for_each_other(how: str) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    @task
+    async def hold_the_loop() -> None:
+        held.set()
+        assert release.wait(5)
+
+    @task
+    async def step(value: Any = None) -> None:
+        pass
+
+    @flow
+    def program() -> Any:
+        hold_the_loop.submit()
+        assert held.wait(5)
+        upstreams: list[Any] = []
+        first: Any
+        if how == "wait_for":
+            first = step.submit(wait_for=upstreams)
+        elif how == "argument":
+            first = step.submit(upstreams)
+        else:
+            (first,) = step.map([0], wait_for=upstreams)
+        second = step.submit(wait_for=first)
+        upstreams.append(second)
+        release.set()
+        states: list[Any] = [future.wait(5) for future in (first, second)]
+        return {"states": states}
+
+    assert all(state.is_completed() for state in program()["states"])
+
+
 # -- Maps ---------------------------------------------------------------------------
 
 

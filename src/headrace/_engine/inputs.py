@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace._engine.resolve import Substitution
+from headrace._engine.resolve import ATOMS, Source, Substitution, find
 from headrace.exceptions import HeadraceError
 from headrace.states import StateType, format_exception
 
-__all__ = ("put_inputs", "substitute_inputs")
+__all__ = ("look_for_inputs", "put_inputs", "substitute_inputs")
+
+
+def look_for_inputs(run: Any, wait_for: object) -> bool:
+    """Write down the upstreams of a run, as they are at this moment.
+
+    Returns:
+        Whether there is anything to wait for or to replace.
+    """
+    required: list[Source] = []
+    tolerated: list[Source] = []
+    found = False
+    named = run.kwargs
+    for value in (*run.args, *named.values()) if named else run.args:
+        if type(value) not in ATOMS:
+            found |= find(value, required, tolerated)
+    if wait_for is not None:
+        found |= find(wait_for, required, tolerated)
+    if tolerated:
+        run.rarely().tolerated = tolerated
+    if found:
+        # Set also when empty: marks such as unmapped(...) have to be removed.
+        run.upstreams = required
+    return found
 
 
 def substitute_inputs(run: Any) -> None:

@@ -28,9 +28,10 @@ from headrace._concurrency.threads import Threads
 from headrace._engine import coroutine_runs, stopping, thread_runs
 from headrace._engine.deferred import held_back, prepare_retry, withdrawn
 from headrace._engine.families import cancel_children, end_family
+from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import Outcome, may_retry, retry_delay
-from headrace._engine.resolve import ATOMS, Source, find
+from headrace._engine.resolve import ATOMS, Source
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
@@ -94,8 +95,8 @@ class Scheduler:
                 if type(value) not in ATOMS:
                     has_inputs = True
                     break
-            if has_inputs:
-                self._take_with_inputs(run, wait_for)
+            if has_inputs and look_for_inputs(run, wait_for):
+                self._await_inputs(run)
                 return
         except Exception as error:  # noqa: BLE001 - users' types may raise anything
             self.finish(run, _FAILED, error)
@@ -112,29 +113,28 @@ class Scheduler:
         else:
             self.take(run, wait_for)
 
-    def take_many(self, runs_and_wait: tuple[list[TaskFuture[Any]], object]) -> None:
-        """Schedule the runs of a map, in order."""
-        runs, wait_for = runs_and_wait
+    def take_looked(self, runs: Sequence[TaskFuture[Any]]) -> None:
+        """Schedule runs whose inputs were looked for in another thread, in order."""
         for run in runs:
-            self.take_wait((run, wait_for))
+            scope = run.scope
+            scope.open += 1
+            if scope.has_ended:
+                text = f"{scope.kind} has ended."
+                self.finish(run, _CANCELLED, CancelledRun(text))
+                continue
+            if self.announcer is not None:
+                self.announce(run)
+            if run.upstreams is None:
+                self.admit(run)
+                continue
+            try:
+                self._await_inputs(run)
+            except Exception as error:  # noqa: BLE001 - a loop may be blocked
+                self.finish(run, _FAILED, error)
 
-    def _take_with_inputs(self, run: TaskFuture[Any], wait_for: object) -> None:
-        required: list[Source] = []
-        tolerated: list[Source] = []
-        found = False
-        named = run.kwargs
-        for value in (*run.args, *named.values()) if named else run.args:
-            if type(value) not in ATOMS:
-                found |= find(value, required, tolerated)
-        if wait_for is not None:
-            found |= find(wait_for, required, tolerated)
-        if not found:
-            self.admit(run)
-            return
-        if tolerated:
-            run.rarely().tolerated = tolerated
-        # Set also when empty: marks such as unmapped(...) have to be removed.
-        run.upstreams = required
+    def _await_inputs(self, run: TaskFuture[Any]) -> None:
+        required: list[Source] = run.upstreams
+        tolerated = run.rare.tolerated if run.rare is not None else None
         run.missing = 0
         for source in (*required, *tolerated) if tolerated else required:
             if not isinstance(source, State) and source.phase not in FINAL:

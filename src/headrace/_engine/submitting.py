@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard, cast
 from headrace._engine.contents import container_of
 from headrace._engine.deferred import held_back
 from headrace._engine.gates import Gate, Shared, has_completed
+from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
@@ -122,8 +123,26 @@ def submit_run(
     if scheduler.is_here():
         scheduler.take(run, wait_for)
     else:
-        scheduler.call(scheduler.take_wait, (run, wait_for))
+        _hand_over(scheduler, [run], wait_for)
     return run
+
+
+def _hand_over(scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object) -> None:
+    """Have runs scheduled by another thread, with the inputs they have now.
+
+    Looked for later, a list that its owner has changed could make runs wait for each
+    other.
+    """
+    try:
+        for run in runs:
+            look_for_inputs(run, wait_for)
+    except Exception:  # noqa: BLE001 - users' types may raise anything
+        # Rare: the loop looks again, and fails those runs alone that it has to.
+        for run in runs:
+            run.upstreams = None
+            scheduler.call(scheduler.take_wait, (run, wait_for))
+    else:
+        scheduler.call(scheduler.take_looked, runs)
 
 
 def has_pending(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Source]:
@@ -204,7 +223,7 @@ def _scheduled(
             take(run, wait_for)
     else:
         for start in range(0, len(runs), 512):
-            scheduler.call(scheduler.take_many, (runs[start : start + 512], wait_for))
+            _hand_over(scheduler, runs[start : start + 512], wait_for)
     return gathered(runs, is_async=spec.is_async)
 
 
