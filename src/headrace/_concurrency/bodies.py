@@ -375,5 +375,18 @@ def _interrupt(ident: int) -> None:
 
 
 def _take_back(ident: int) -> None:
+    """Take back an interrupt of this thread that has not arrived, if there is one.
+
+    By letting one arrive here: CPython 3.11 goes on looking for an interrupt that was
+    merely removed, at every call, for as long as the process lives (and, when the
+    code is being traced, looks for nothing else).
+    """
+    try:
+        _interrupt(ident)
+        for _ in range(100):  # places for it to arrive at
+            pass
+    except RunInterrupted:
+        return
     nothing: Any = None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), nothing)
+
