@@ -133,6 +133,9 @@ def anyio_backend() -> object:
     return "asyncio", {"use_uvloop": True}
 
 
+# An interrupt may arrive in a callback of the garbage collector, such as the one that
+# hypothesis sets, where Python reports it and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("often_switching")
 async def test_limits_and_cancels_at_any_moment_end_every_run_and_harm_no_thread() -> (
     None

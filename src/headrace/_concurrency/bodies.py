@@ -389,4 +389,3 @@ def _take_back(ident: int) -> None:
         return
     nothing: Any = None
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), nothing)
-

@@ -81,7 +81,14 @@ async def under_limit(
             raise error
         return value
     finally:
-        del run, context, coro, body, outcome, error  # see `headrace._engine.doors.outcome_of`
+        del (
+            run,
+            context,
+            coro,
+            body,
+            outcome,
+            error,
+        )  # see `headrace._engine.doors.outcome_of`
 
 
 class _Limited:

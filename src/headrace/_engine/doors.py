@@ -241,9 +241,7 @@ async def acall_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
 
 async def _end_of(run: TaskFuture[Any]) -> None:
     """Wait for a run and pass the caller's cancellation on to it."""
-    interrupted = await outlast(
-        run.astate, is_over=run.done, when_cancelled=run.cancel
-    )
+    interrupted = await outlast(run.astate, is_over=run.done, when_cancelled=run.cancel)
     if interrupted is not None:
         raise interrupted
 

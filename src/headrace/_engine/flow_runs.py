@@ -188,7 +188,9 @@ async def _limited(run: FlowRun) -> Outcome:
             return await _body_and_runs(run, context)
         whole = _body_and_runs(run, context)
         outer = contextvars.copy_context()
-        return cast("Outcome", await under_limit(run, run.scope.scheduler, outer, whole))
+        return cast(
+            "Outcome", await under_limit(run, run.scope.scheduler, outer, whole)
+        )
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if run.spec.timeout_seconds is None or (task is not None and task.cancelling()):
