@@ -12,7 +12,7 @@ from typing import Any
 from headrace._concurrency.bodies import block_until
 from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
-from headrace._engine.outcomes import LIMIT, ExitOfBody
+from headrace._engine.outcomes import CANCEL, LIMIT, ExitOfBody
 from headrace.exceptions import BlockedLoop, CancelledRun
 
 __all__ = ("block_on", "in_context", "under_limit")
@@ -68,7 +68,7 @@ async def under_limit(
     interrupted = await outlast(
         lambda: asyncio.shield(over),
         is_over=over.done,
-        when_cancelled=functools.partial(body.stop, stopping.CANCEL),
+        when_cancelled=functools.partial(body.stop, CANCEL),
     )
     outcome = body.outcome()
     if interrupted is not None or outcome is None:

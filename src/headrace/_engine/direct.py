@@ -24,6 +24,7 @@ from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import substitute_inputs
 from headrace._engine.outcomes import (
+    CANCEL,
     Outcome,
     may_retry,
     must_ask,
@@ -172,7 +173,7 @@ async def await_run(
             outcome = await _attempts(run)
     except asyncio.CancelledError as error:
         stop = run.rarely().stop
-        run.rarely().stop = stop or "cancel"
+        run.rarely().stop = stop or CANCEL
         outcome = of_error(run, error)
         raise
     finally:

@@ -24,7 +24,7 @@ from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.direct import await_inputs, block_for_inputs, sources_of
 from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.in_place import announce, begin, end
-from headrace._engine.outcomes import LIMIT, Outcome, drained, of_error
+from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
@@ -152,7 +152,7 @@ async def await_flow(
             begin(run)
             outcome = await _limited(run)
     except asyncio.CancelledError as error:
-        run.rarely().stop = run.rarely().stop or stopping.CANCEL
+        run.rarely().stop = run.rarely().stop or CANCEL
         outcome = of_error(run, error, kind="Flow")
         raise
     except GeneratorExit:

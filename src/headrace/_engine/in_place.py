@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from headrace._engine.families import end_family
 from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.outcomes import Outcome
+from headrace._engine.outcomes import CANCEL, Outcome
 from headrace.exceptions import CancelledRun
 from headrace.runs import Record
 from headrace.states import FINAL, StateType
@@ -88,7 +88,7 @@ def end_abandoned(
             continue
         if not claims(run):
             continue
-        run.rarely().stop = run.rarely().stop or "cancel"
+        run.rarely().stop = run.rarely().stop or CANCEL
         outcome = _CANCELLED, CancelledRun(f"the run {run.name!r} was left behind.")
         inner = run.inner_scope()
         if inner is None:

@@ -23,6 +23,7 @@ from headrace.states import (
 )
 
 __all__ = (
+    "CANCEL",
     "LIMIT",
     "ExitOfBody",
     "Outcome",
@@ -39,6 +40,7 @@ Outcome: TypeAlias = tuple[StateType, object]
 
 # Why a run is being stopped, in `Rare.stop`.
 LIMIT: Final = "limit"
+CANCEL: Final = "cancel"
 
 _S = StateType
 

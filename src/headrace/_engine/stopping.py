@@ -18,14 +18,14 @@ from typing import Any, Final
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.inbox import SLICE_SECONDS
 from headrace._concurrency.loops import is_asyncio_task
+from headrace._engine.deferred import withdrawn
 from headrace._engine.families import cancel_children
 from headrace._engine.in_place import end_abandoned
-from headrace._engine.outcomes import LIMIT, of_error
-from headrace.exceptions import CancelledRun, RunInterrupted
+from headrace._engine.outcomes import CANCEL, LIMIT, of_error
+from headrace.exceptions import RunInterrupted
 from headrace.states import FINAL, StateType
 
 __all__ = (
-    "CANCEL",
     "cancel",
     "cancel_many",
     "cancel_scope",
@@ -38,8 +38,6 @@ __all__ = (
 )
 
 log: Final = logging.getLogger("headrace.engine")
-
-CANCEL: Final = "cancel"
 
 _MOST_IN_A_TURN: Final = 128
 
@@ -120,8 +118,7 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
         except KeyError:
             return False
     run.scope.active.discard(run)
-    text = f"the run {run.name!r} was cancelled before it started."
-    scheduler.finish(run, _CANCELLED, CancelledRun(text))
+    scheduler.finish(run, _CANCELLED, withdrawn(run))
     return True
 
 
