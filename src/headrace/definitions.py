@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 from headrace._types import NOT_SET
+from headrace.callables import coroutine_form, named
 from headrace.parameters import Binder
-from headrace.specs import coroutine_form, named
 
 __all__ = ("Definition", "Option", "is_method_object")
 

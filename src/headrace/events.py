@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from headrace.runs import Record, TaskRun
+from headrace.runs import FlowRun, Record, TaskRun
 from headrace.states import State
 
 __all__ = ("Announcer", "Observer", "StateChanged")
@@ -27,12 +27,12 @@ class StateChanged:
     """A run entered a state.
 
     Attributes:
-        run: The run: a `headrace.runs.TaskRun`, or the record of a flow run.
+        run: The run: a `headrace.runs.TaskRun` or `headrace.runs.FlowRun`.
         before: The state it left; None for its first.
         after: The state it entered.
     """
 
-    run: TaskRun | Any
+    run: TaskRun | FlowRun
     before: State[Any] | None
     after: State[Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import (
     Any,
     Concatenate,
@@ -17,10 +17,11 @@ from typing import (
 
 from headrace._engine import doors
 from headrace._types import HasFn, Untold
-from headrace.definitions import is_method_object
-from headrace.options import FlowOptions, FlowRunOptions, flow_spec
+from headrace.definitions import Option, is_method_object
+from headrace.options import FlowOptions, FlowRunOptions, flow_spec, with_settings
 from headrace.runnable import Doors, Runnable
 from headrace.specs import FlowSpec
+from headrace.task_runners import ConcurrentTaskRunner
 
 __all__ = ("BoundFlow", "Flow", "FlowDecorator", "flow")
 
@@ -61,6 +62,10 @@ class Flow(Runnable[P, R_co]):
         acall=doors.acall_flow,
     )
 
+    flow_run_name = Option[Any](lambda spec: spec.run_name and spec.run_name.given)
+    validate_parameters = Option[bool](lambda spec: spec.validate_parameters)
+    task_runner = Option[Any](lambda spec: spec.task_runner or ConcurrentTaskRunner())
+
     def __init__(
         self,
         fn: Callable[P, R_co],
@@ -76,7 +81,10 @@ class Flow(Runnable[P, R_co]):
     def _make_spec(
         self, fn: Callable[..., Any], given: dict[str, Any], key: str | None
     ) -> FlowSpec:
-        return flow_spec(fn, cast("FlowOptions", given), key)
+        return flow_spec(fn, cast("FlowOptions", given), self, key)
+
+    def _settled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return with_settings(given, "flow")
 
     def with_options(self, **changes: Unpack[FlowOptions]) -> Self:
         """A copy with other options; those not named stay as they are.

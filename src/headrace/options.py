@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
+from headrace.callables import coroutine_form, is_coroutine_callable
+from headrace.hooks import HOOKS, HookFn, Hooks
+from headrace.option_checks import (
+    description_of,
+    flag_of,
+    key_of,
+    limit_of,
+    name_of_definition,
+    optional_flag_of,
+    tags_of,
+    text_of,
+)
 from headrace.parameters import Binder, refuse_reserved
 from headrace.retries import RetryDelay, RetryPolicy
+from headrace.run_names import RunName
 from headrace.settings import current_settings
-from headrace.specs import (
-    FlowSpec,
-    TaskSpec,
-    coroutine_form,
-    is_coroutine_callable,
-    named,
-)
+from headrace.specs import FlowSpec, TaskSpec
+from headrace.task_runners import checked_runner
 
 __all__ = (
     "FlowOptions",
     "FlowRunOptions",
+    "HookOptions",
     "TaskOptions",
     "TaskRunOptions",
     "flow_spec",
@@ -30,10 +36,37 @@ __all__ = (
 )
 
 
-class TaskRunOptions(TypedDict, total=False):
+class HookOptions(TypedDict, total=False):
+    """Functions to call when a run enters a state, as lists.
+
+    Each is called as ``hook(task, task_run, state)``, or with a flow and its run; a
+    plain function in a thread, a coroutine function on the loop. What one raises is
+    logged and changes nothing.
+
+    Keys:
+        on_running: An attempt begins; the body waits for these.
+        on_retry: An attempt failed and another one will follow.
+        on_completion: The run ended as Completed.
+        on_failure: It ended as Failed, a time limit included.
+        on_crashed: It ended as Crashed.
+        on_cancellation: It ended as Cancelled. Not for a run that was held back.
+    """
+
+    on_running: Iterable[HookFn] | None
+    on_retry: Iterable[HookFn] | None
+    on_completion: Iterable[HookFn] | None
+    on_failure: Iterable[HookFn] | None
+    on_crashed: Iterable[HookFn] | None
+    on_cancellation: Iterable[HookFn] | None
+
+
+class TaskRunOptions(HookOptions, total=False):
     """The options that `headrace.tasks.Task` takes by keyword only.
 
     Keys:
+        task_run_name: What its runs are called: a template such as ``"load-{date}"``,
+            filled with the arguments of the run, or a function that gives the name,
+            without arguments or with ``parameters``, a dict of those.
         retries: How many attempts may follow a failed one; by default as the setting
             ``task_default_retries`` says (0).
         retry_delay_seconds: Seconds between attempts: a number, a list with one for
@@ -44,15 +77,19 @@ class TaskRunOptions(TypedDict, total=False):
         retry_condition_fn: ``(task, task_run, state) -> bool``, plain or coroutine:
             whether a failure is worth another attempt.
         timeout_seconds: Limit of each attempt.
+        log_prints: Whether what its bodies print is logged; by default as its flow
+            says, else as the setting ``logging_log_prints`` (False).
         interrupt: Whether the body of a plain function that has to stop may be
             interrupted in its thread, by `headrace.exceptions.RunInterrupted`.
     """
 
+    task_run_name: str | Callable[..., Any] | None
     retries: int | None
     retry_delay_seconds: RetryDelay | None
     retry_jitter_factor: float | None
     retry_condition_fn: Callable[..., Any] | None
     timeout_seconds: float | None
+    log_prints: bool | None
     interrupt: bool
 
 
@@ -72,14 +109,30 @@ class TaskOptions(TaskRunOptions, total=False):
     version: str | None
 
 
-class FlowRunOptions(TypedDict, total=False):
+class FlowRunOptions(HookOptions, total=False):
     """The options that `headrace.flows.Flow` takes by keyword only.
 
     Keys:
-        timeout_seconds: Limit of a run: its body and all that it submitted.
+        flow_run_name: As ``task_run_name`` of a task.
+        retries: How often the body may run again in the same flow run when that
+            failed; by default as the setting ``flow_default_retries`` says (0). Runs
+            that completed are not executed again.
+        retry_delay_seconds: As of a task.
+        timeout_seconds: Limit of each attempt: the body and all that it submitted.
+        validate_parameters: Whether arguments are checked against the annotations, and
+            converted to them, with pydantic.
+        log_prints: As of a task; also for those of its tasks that do not say.
+        task_runner: Where the bodies of its tasks run: see `headrace.task_runners`. A
+            class, or an instance.
     """
 
+    flow_run_name: str | Callable[..., Any] | None
+    retries: int | None
+    retry_delay_seconds: RetryDelay | None
     timeout_seconds: float | None
+    validate_parameters: bool
+    log_prints: bool | None
+    task_runner: Any
 
 
 class FlowOptions(FlowRunOptions, total=False):
@@ -115,137 +168,81 @@ def task_spec(
             name that headrace uses itself.
         ValueError: A number makes no sense.
     """
-    name = _name(fn, options.get("name"), "task")
-    binder = Binder(fn, name)
-    refuse_reserved(name, binder.signature)
-    tags = _tags(name, options.get("tags"))
-    policy = _policy(name, options)
-    is_async = is_coroutine_callable(fn)
+    name = name_of_definition(fn, options.get("name"), "task")
+    shared = _shared(fn, name, options, "task")
     return TaskSpec(
-        fn=fn,
-        call=coroutine_form(fn) if is_async else fn,
-        name=name,
-        key=key or _key(fn),
-        binder=binder,
-        is_async=is_async,
-        description=_description(name, fn, options.get("description")),
-        tags=tags,
-        version=_text(name, "version", options.get("version")),
-        policy=policy,
-        retry=policy if policy.retries else None,
-        timeout_seconds=_limit(name, options.get("timeout_seconds")),
-        interrupt=_flag(name, "interrupt", options.get("interrupt", True)),
+        **shared,
+        key=key or key_of(fn),
+        interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
+        is_bare=shared["run_name"] is None and shared["hooks"] is None,
         owner=owner,
     )
 
 
-def with_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a task, those that the current settings give filled in."""
+def flow_spec(
+    fn: Callable[..., Any], options: FlowOptions, owner: object, key: str | None
+) -> FlowSpec:
+    """The checked options of a flow; raises as `task_spec`."""
+    name = name_of_definition(fn, options.get("name"), "flow")
+    if not options.get("name"):
+        name = name.replace("_", "-")
+    validates = options.get("validate_parameters", True)
+    return FlowSpec(
+        **_shared(fn, name, options, "flow"),
+        key=key or key_of(fn),
+        validate_parameters=flag_of(name, "validate_parameters", validates),
+        task_runner=checked_runner(name, options.get("task_runner")),
+        owner=owner,
+    )
+
+
+def with_settings(given: Mapping[str, Any], noun: str) -> dict[str, Any]:
+    """Options of a task or flow, those that the current settings give filled in."""
     settled = dict(given)
     for option in ("retries", "retry_delay_seconds"):
         if settled.get(option) is None:
-            settled[option] = getattr(current_settings(), f"task_default_{option}")
+            settled[option] = getattr(current_settings(), f"{noun}_default_{option}")
+    for option in HOOKS:
+        hooks = settled.get(option)
+        if isinstance(hooks, Iterable) and not isinstance(hooks, str):
+            settled[option] = list(cast("Iterable[HookFn]", hooks))  # a copy (OPT-07)
     return settled
 
 
-def flow_spec(
-    fn: Callable[..., Any], options: FlowOptions, key: str | None
-) -> FlowSpec:
-    """The checked options of a flow; raises as `task_spec`."""
-    name = _name(fn, options.get("name"), "flow")
-    if not options.get("name"):
-        name = name.replace("_", "-")
+def _shared(
+    fn: Callable[..., Any], name: str, options: Mapping[str, Any], noun: str
+) -> dict[str, Any]:
+    """What the specs of tasks and flows both have, checked in a fixed order (PRM-23)."""
     binder = Binder(fn, name)
+    option = f"{noun}_run_name"
+    run_name = RunName.of(name, option, options.get(option), binder.signature)
     refuse_reserved(name, binder.signature)
+    tags = {"tags": tags_of(name, options.get("tags"))} if noun == "task" else {}
+    policy = _policy(name, with_settings(options, noun))
     is_async = is_coroutine_callable(fn)
-    return FlowSpec(
-        fn=fn,
-        call=coroutine_form(fn) if is_async else fn,
-        name=name,
-        key=key or _key(fn),
-        binder=binder,
-        is_async=is_async,
-        description=_description(name, fn, options.get("description")),
-        version=_text(name, "version", options.get("version")),
-        timeout_seconds=_limit(name, options.get("timeout_seconds")),
-    )
+    return {
+        **tags,
+        "fn": fn,
+        "call": coroutine_form(fn) if is_async else fn,
+        "name": name,
+        "binder": binder,
+        "is_async": is_async,
+        "description": description_of(name, fn, options.get("description")),
+        "version": text_of(name, "version", options.get("version")),
+        "policy": policy,
+        "retry": policy if policy.retries else None,
+        "timeout_seconds": limit_of(name, options.get("timeout_seconds")),
+        "run_name": run_name,
+        "log_prints": optional_flag_of(name, "log_prints", options.get("log_prints")),
+        "hooks": Hooks.of(name, noun, options),
+    }
 
 
-def _name(fn: Callable[..., Any], given: object, noun: str) -> str:
-    if given is not None and not isinstance(given, str):
-        raise TypeError(
-            f"name={given!r} is no text. Give the {noun} a str, or leave it out for "
-            f"the name of the function."
-        )
-    return given or str(named(fn).__name__)
-
-
-def _key(fn: Callable[..., Any]) -> str:
-    inner = named(fn)
-    return f"{getattr(inner, '__module__', None) or 'builtins'}.{inner.__qualname__}"
-
-
-def _description(name: str, fn: Callable[..., Any], given: object) -> str | None:
-    text = _text(name, "description", given)
-    if text:
-        return text
-    inner = named(fn)
-    # Not inherited: what getdoc() would find for a class without one is object's.
-    return inspect.getdoc(inner) if getattr(inner, "__doc__", None) else None
-
-
-def _text(name: str, option: str, given: object) -> str | None:
-    if given is None or isinstance(given, str):
-        return given
-    raise TypeError(f"{name}: {option}={given!r} is no text. Give a str, or None.")
-
-
-def _tags(name: str, given: Any) -> frozenset[str]:
-    if given is None:
-        return frozenset()
-    if isinstance(given, str):
-        return frozenset({given})
-    try:
-        tags: list[Any] = list(given)
-    except TypeError:
-        tags = [given]
-    wrong = [tag for tag in tags if not isinstance(tag, str)]
-    if wrong:
-        raise TypeError(
-            f'{name}: tags must be texts, not {wrong[0]!r}. Write tags=["a", "b"], '
-            f'or tags="a" for one.'
-        )
-    return frozenset(tags)
-
-
-def _limit(name: str, given: object) -> float | None:
-    if given is None:
-        return None
-    text = (
-        f"{name}: timeout_seconds={given!r} is no limit. Give a number of seconds "
-        f"above 0, or None for no limit."
-    )
-    # `Real` and not float: numbers of other packages, such as numpy, are welcome.
-    if isinstance(given, bool) or not isinstance(given, Real):
-        raise TypeError(text)
-    seconds = float(given)
-    if not 0 <= seconds < math.inf:
-        raise ValueError(text)
-    return seconds or None
-
-
-def _flag(name: str, option: str, given: object) -> bool:
-    if not isinstance(given, bool):
-        raise TypeError(f"{name}: {option}={given!r} must be True or False.")
-    return given
-
-
-def _policy(name: str, options: TaskOptions) -> RetryPolicy:
-    settled = with_settings(options)
+def _policy(name: str, options: Mapping[str, Any]) -> RetryPolicy:
     return RetryPolicy.of(
         name,
-        settled["retries"],
-        settled["retry_delay_seconds"],
+        options["retries"],
+        options["retry_delay_seconds"],
         options.get("retry_jitter_factor"),
         options.get("retry_condition_fn"),
     )

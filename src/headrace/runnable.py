@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from headrace._concurrency.bodies import is_plain_code
@@ -12,7 +13,8 @@ from headrace._engine.doors import Given, blocks_here, coroutine_of, outcome_of
 from headrace._engine.submitting import materialised
 from headrace._types import Untold
 from headrace.context import CURRENT
-from headrace.definitions import Definition, Option
+from headrace.definitions import Option
+from headrace.hookable import Hookable
 from headrace.runs import Record
 from headrace.states import State
 
@@ -40,7 +42,7 @@ class Doors:
     acall: Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]
 
 
-class Runnable(Definition, Generic[P, R_co]):
+class Runnable(Hookable, Generic[P, R_co]):
     """A task or a flow. Calling it runs it here, and gives what its function returned.
 
     A plain function runs in this thread. A coroutine function gives a coroutine,
@@ -53,7 +55,10 @@ class Runnable(Definition, Generic[P, R_co]):
     name = Option[str](lambda spec: spec.name)
     description = Option[str | None](lambda spec: spec.description)
     version = Option[str | None](lambda spec: spec.version)
+    retries = Option[int](lambda spec: spec.policy.retries)
+    retry_delay_seconds = Option[Any](lambda spec: _shown_delay(spec.policy))
     timeout_seconds = Option[float | None](lambda spec: spec.timeout_seconds)
+    log_prints = Option[bool | None](lambda spec: spec.log_prints)
 
     @property
     def fn(self) -> Callable[P, R_co]:
@@ -228,3 +233,8 @@ class Runnable(Definition, Generic[P, R_co]):
     def _before(self, holder: Any, wait_for: Any) -> Any:  # noqa: ARG002 - flows ask
         """What has to complete before a run that is called."""
         return materialised(wait_for)
+
+
+def _shown_delay(policy: Any) -> Any:
+    given = policy.retry_delay_seconds
+    return given if isinstance(given, Real) else list(policy.delays)

@@ -49,12 +49,17 @@ class Settings(BaseModel):
     Attributes:
         task_default_retries: ``retries`` of a task that says nothing.
         task_default_retry_delay_seconds: ``retry_delay_seconds`` of such a task.
+        flow_default_retries: ``retries`` of a flow that says nothing.
+        flow_default_retry_delay_seconds: ``retry_delay_seconds`` of such a flow.
+        logging_log_prints: Whether prints are logged where neither task nor flow says.
+        debug_mode: Whether the engine logs what each run was called with.
         max_threads: How many plain bodies of one runtime may run at a time.
         max_lent_threads: How many threads more there may be, for bodies that wait
             for other runs.
         cancel_grace_seconds: How long a cancelled body may clean up.
         abandon_after_seconds: How long after its time limit a plain body may take
             to stop, before its thread is given up.
+        hook_timeout_seconds: How long one hook may take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,10 +68,19 @@ class Settings(BaseModel):
     task_default_retry_delay_seconds: _Delays = Field(
         default=0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
     )
+    flow_default_retries: _Count = Field(default=0, description="a whole number >= 0")
+    flow_default_retry_delay_seconds: _Delays = Field(
+        default=0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
+    )
+    logging_log_prints: bool = Field(default=False, description="true or false")
+    debug_mode: bool = Field(default=False, description="true or false")
     max_threads: int = Field(default=64, ge=1, description="a whole number >= 1")
     max_lent_threads: _Count = Field(default=512, description="a whole number >= 0")
     cancel_grace_seconds: _Seconds = Field(default=5.0, description="seconds >= 0")
     abandon_after_seconds: _Seconds = Field(default=0.04, description="seconds >= 0")
+    hook_timeout_seconds: float = Field(
+        default=30.0, gt=0, allow_inf_nan=False, description="seconds > 0"
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

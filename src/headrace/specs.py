@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headrace.hooks import Hooks
 from headrace.parameters import Binder
 from headrace.retries import NO_RETRY, RetryPolicy
+from headrace.run_names import RunName
 
-__all__ = ("FlowSpec", "TaskSpec", "coroutine_form", "is_coroutine_callable", "named")
+__all__ = ("FlowSpec", "TaskSpec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +28,11 @@ class TaskSpec:
         retry: The same, or None when a failed attempt is final.
         timeout_seconds: Limit of one attempt; None for none.
         interrupt: Whether a plain body that must stop may be interrupted in its thread.
+        run_name: How its runs are called, if not as usual.
+        log_prints: Whether what bodies print is logged; None for what the flow says.
+        hooks: What to call when a run enters a state, if anything.
+        is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
+            tasks, which must not pay for what the others ask for.
         owner: The public task object, for functions of the user that are given it.
     """
 
@@ -44,6 +49,10 @@ class TaskSpec:
     retry: RetryPolicy | None = None
     timeout_seconds: float | None = None
     interrupt: bool = True
+    run_name: RunName | None = None
+    log_prints: bool | None = None
+    hooks: Hooks | None = None
+    is_bare: bool = True
     owner: Any = None
 
     def with_method(
@@ -55,7 +64,13 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FlowSpec:
-    """The options of a flow, checked; see `TaskSpec` for those of the same name."""
+    """The options of a flow, checked; see `TaskSpec` for those of the same name.
+
+    Attributes:
+        validate_parameters: Whether arguments are checked against the annotations of
+            the function, and converted to them.
+        task_runner: Where the bodies of its tasks run; None for the usual place.
+    """
 
     fn: Callable[..., Any]
     call: Callable[..., Any]
@@ -65,55 +80,18 @@ class FlowSpec:
     is_async: bool
     description: str | None = None
     version: str | None = None
+    policy: RetryPolicy = NO_RETRY
+    retry: RetryPolicy | None = None
     timeout_seconds: float | None = None
+    run_name: RunName | None = None
+    validate_parameters: bool = True
+    log_prints: bool | None = None
+    task_runner: Any = None
+    hooks: Hooks | None = None
+    owner: Any = None
 
     def with_method(
         self, *, fn: Callable[..., Any], call: Callable[..., Any], binder: Binder
     ) -> FlowSpec:
         """See `TaskSpec.with_method`."""
         return replace(self, fn=fn, call=call, binder=binder)
-
-
-def named(fn: Callable[..., Any]) -> Any:
-    """What the name, key and description of a callable are taken from."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return fn if hasattr(fn, "__qualname__") else type(fn)
-
-
-def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
-    """Whether calling it makes something to await or to iterate on the loop.
-
-    Looks through ``functools.partial``, ``__wrapped__`` and ``__call__``.
-    """
-    seen: set[int] = set()
-    inner: Any = fn
-    while id(inner) not in seen:
-        seen.add(id(inner))
-        if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
-            return True
-        if isinstance(inner, functools.partial):
-            inner = inner.func
-        elif inspect.ismethod(inner):
-            inner = inner.__func__
-        elif hasattr(inner, "__wrapped__"):
-            inner = inner.__wrapped__
-        elif not inspect.isclass(inner) and not inspect.isroutine(inner):
-            inner = type(inner).__call__
-        else:
-            return False
-    return False
-
-
-def coroutine_form(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A coroutine function that gives the value of a coroutine callable."""
-    if inspect.iscoroutinefunction(fn):
-        return fn
-    return functools.partial(_value_of, fn)
-
-
-async def _value_of(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    value = fn(*args, **kwargs)
-    if inspect.isasyncgen(value):
-        return [item async for item in value]
-    return await value if inspect.isawaitable(value) else value

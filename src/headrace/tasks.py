@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import (
     Any,
     Concatenate,
@@ -66,8 +65,7 @@ class Task(Schedulable[P, R_co]):
     )
 
     tags = Option[set[str]](lambda spec: set(spec.tags))
-    retries = Option[int](lambda spec: spec.policy.retries)
-    retry_delay_seconds = Option[Any](lambda spec: _shown_delay(spec.policy))
+    task_run_name = Option[Any](lambda spec: spec.run_name and spec.run_name.given)
     retry_jitter_factor = Option[float | None](lambda spec: spec.policy.jitter_factor)
     retry_condition_fn = Option[Any](lambda spec: spec.policy.condition)
     interrupt = Option[bool](lambda spec: spec.interrupt)
@@ -96,7 +94,7 @@ class Task(Schedulable[P, R_co]):
         return task_spec(fn, cast("TaskOptions", given), self, key)
 
     def _settled(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return with_settings(given)
+        return with_settings(given, "task")
 
     def with_options(self, **changes: Unpack[TaskOptions]) -> Self:
         """A copy with other options; those not named stay as they are.
@@ -144,11 +142,6 @@ class BoundTask(Task[P, R_co]):
     """
 
     __self__: object
-
-
-def _shown_delay(policy: Any) -> Any:
-    given = policy.retry_delay_seconds
-    return given if isinstance(given, Real) else list(policy.delays)
 
 
 class TaskDecorator(Protocol):

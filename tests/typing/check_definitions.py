@@ -66,7 +66,7 @@ def check_what_is_refused() -> None:
     task(timeout_seconds="1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     Task(double, retrys=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Task(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    flow(double, retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    flow(double, interrupt=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 def check_options() -> None:

@@ -25,10 +25,15 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert Settings.from_environment({}).model_dump() == {
         "task_default_retries": 0,
         "task_default_retry_delay_seconds": 0.0,
+        "flow_default_retries": 0,
+        "flow_default_retry_delay_seconds": 0.0,
+        "logging_log_prints": False,
+        "debug_mode": False,
         "max_threads": 64,
         "max_lent_threads": 512,
         "cancel_grace_seconds": 5.0,
         "abandon_after_seconds": 0.04,
+        "hook_timeout_seconds": 30.0,
     }
 
 

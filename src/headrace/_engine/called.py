@@ -38,10 +38,11 @@ from headrace._engine.resolve import ATOMS, Source
 from headrace._engine.scopes import Scope
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
+from headrace.callables import is_coroutine_callable
 from headrace.context import CURRENT
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
-from headrace.specs import TaskSpec, is_coroutine_callable
+from headrace.specs import TaskSpec
 from headrace.states import StateType
 
 __all__ = ("call_run",)

@@ -28,7 +28,7 @@ from headrace._concurrency.outlasting import outlast
 from headrace._engine.bodies import block_on
 from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
-from headrace._engine.flow_runs import FlowRun, await_flow, call_flow
+from headrace._engine.flow_runs import FlowRecord, await_flow, call_flow
 from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import leave_thread_behind
@@ -249,7 +249,7 @@ async def _end_of(run: TaskFuture[Any]) -> None:
 # -- flows -------------------------------------------------------------------------------
 
 
-def call_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
+def call_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
     """Run a plain flow in this thread."""
     args, kwargs, wait_for = given
     parent = _scope_of(holder)
@@ -261,22 +261,22 @@ def _scope_of(holder: Any) -> Scope | None:
     return holder.scope if holder is not None else None
 
 
-def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
+def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
     """Run a coroutine flow on the loop and block this plain code for its end."""
     args, kwargs, wait_for = given
     scope: Scope = holder.scope
     context = contextvars.copy_context()
 
-    def act() -> FlowRun:
+    def act() -> FlowRecord:
         scheduler = scope.opened()
         coro = await_flow(spec, args, kwargs, scope, wait_for)
-        run: FlowRun = block_on(scheduler, coro, context, f"{spec.name}()")
+        run: FlowRecord = block_on(scheduler, coro, context, f"{spec.name}()")
         return run
 
     return _guarded(act)
 
 
-async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRun:
+async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
     """Run a flow of either kind without blocking the loop."""
     args, kwargs, wait_for = given
     parent = _scope_of(holder)

@@ -30,17 +30,17 @@ from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.futures.watching import block_for_ends
-from headrace.runs import Record
+from headrace.runs import FlowRun, Record
 from headrace.specs import FlowSpec
 from headrace.states import StateType, format_exception
 
-__all__ = ("FlowRun", "await_flow", "call_flow")
+__all__ = ("FlowRecord", "await_flow", "call_flow")
 
 _PENDING: Final = StateType.PENDING
 _CANCELLED: Final = StateType.CANCELLED
 
 
-class FlowRun(Record):
+class FlowRecord(Record):
     """The record of one flow run; the code of its body belongs to it."""
 
     __slots__ = (
@@ -71,10 +71,9 @@ class FlowRun(Record):
         # A flow that belongs to a scope that was cancelled is cancelled with it.
         self.scope.is_cancelled = parent is not None and parent.is_cancelled
 
-    @property
-    def name(self) -> str:
-        """The name of the run, ``<flow name>-<number>``."""
-        return f"{self.spec.name}-{self.number}"
+    def view(self) -> FlowRun:
+        """See `Record.view`."""
+        return FlowRun(self)
 
     @property
     def is_plain_body(self) -> bool:
@@ -103,7 +102,7 @@ class FlowRun(Record):
         return self.parent
 
 
-def _entered(run: FlowRun) -> None:
+def _entered(run: FlowRecord) -> None:
     if run.parent is not None:
         run.parent.enter(run)
     if run.scope.host.announcer is not None:
@@ -120,7 +119,7 @@ async def await_flow(
     parent: Scope | None,
     wait_for: Any = None,
     template: Host | None = None,
-) -> FlowRun:
+) -> FlowRecord:
     """Run a coroutine flow on the running loop, its body in the present task.
 
     Args:
@@ -142,7 +141,7 @@ async def await_flow(
     host = _host_of(parent, template, shares=shares)
     if not shares:
         host.open_here()
-    run = FlowRun(spec, args, kwargs, host, parent)
+    run = FlowRecord(spec, args, kwargs, host, parent)
     _entered(run)
     outcome: Outcome | None = None
     is_closed = False
@@ -179,7 +178,7 @@ def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Ho
     return host if shares else host.derived()
 
 
-async def _limited(run: FlowRun) -> Outcome:
+async def _limited(run: FlowRecord) -> Outcome:
     context = contextvars.copy_context()
     context.run(CURRENT.set, run)
     try:
@@ -200,7 +199,7 @@ async def _limited(run: FlowRun) -> Outcome:
         del run, context  # see `await_flow`
 
 
-async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
+async def _body_and_runs(run: FlowRecord, context: contextvars.Context) -> Outcome:
     scope: Scope = run.scope
     try:
         try:
@@ -229,7 +228,7 @@ async def _body_and_runs(run: FlowRun, context: contextvars.Context) -> Outcome:
         del run, context  # see `await_flow`
 
 
-def _is_being_cancelled(run: FlowRun) -> bool:
+def _is_being_cancelled(run: FlowRecord) -> bool:
     """Whether a cancellation comes from outside, and not from the body itself."""
     task = asyncio.current_task()
     stopped = run.rare is not None and run.rare.stop is not None
@@ -246,7 +245,7 @@ def call_flow(
     parent: Scope | None,
     wait_for: Any = None,
     template: Host | None = None,
-) -> FlowRun:
+) -> FlowRecord:
     """Run a plain flow, its body in this thread; the run, ended. See `await_flow`.
 
     Raises:
@@ -257,7 +256,7 @@ def call_flow(
         parent.scheduler is None or parent.scheduler.thread_id != get_ident()
     )
     host = _host_of(parent, template, shares=shares)
-    run = FlowRun(spec, args, kwargs, host, parent)
+    run = FlowRecord(spec, args, kwargs, host, parent)
     run.handle = get_ident()
     run.scope.blocks = running_loop()
     mine = this_face()
@@ -295,7 +294,7 @@ def call_flow(
 
 
 @contextmanager
-def _limit_on(run: FlowRun, face: ThreadFace) -> Generator[None]:
+def _limit_on(run: FlowRecord, face: ThreadFace) -> Generator[None]:
     """Have the loop stop the body in this thread, and its runs, at the limit."""
     scheduler = run.scope.opened()
     timers: list[asyncio.TimerHandle] = []
@@ -321,7 +320,7 @@ def _limit_on(run: FlowRun, face: ThreadFace) -> Generator[None]:
         scheduler.call(end, None)
 
 
-def _body_and_runs_here(run: FlowRun) -> Outcome:
+def _body_and_runs_here(run: FlowRecord) -> Outcome:
     scope: Scope = run.scope
     try:
         try:
@@ -341,7 +340,7 @@ def _body_and_runs_here(run: FlowRun) -> Outcome:
         del run  # see `call_flow`
 
 
-def _judged_here(run: FlowRun, scope: Scope, value: object) -> Outcome:
+def _judged_here(run: FlowRecord, scope: Scope, value: object) -> Outcome:
     if value is not None:
         required, tolerated = futures_in(value)
         block_for_ends(
@@ -353,7 +352,7 @@ def _judged_here(run: FlowRun, scope: Scope, value: object) -> Outcome:
     return verdict(run, scope, value)
 
 
-def _body_here(run: FlowRun) -> Any:
+def _body_here(run: FlowRecord) -> Any:
     CURRENT.set(run)
     try:
         return drained(run.spec.fn(*run.args, **run.kwargs))

@@ -49,13 +49,9 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         "seen", "spec", "upstreams", "waiters",
     )  # fmt: skip
 
-    spec: Any
-    args: tuple[Any, ...]
-    kwargs: Any
     context: Any
     handle: Any
     missing: int
-    number: int
     seen: bool  # whether somebody was given the outcome
     upstreams: Any
     waiters: list[Any] | None
@@ -84,11 +80,6 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self.handle = self.upstreams = self.waiters = None
 
     # -- what it is --------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The name of the run."""
-        return f"{self.spec.name}-{self.number}"
 
     @property
     def key(self) -> UUID:

@@ -7,17 +7,17 @@ a few times; its states are made when somebody looks.
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from time import time
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
-from headrace.exceptions import UpstreamTaskError
+from headrace.exceptions import ParameterBindError, UpstreamTaskError
 from headrace.states import FINAL, State, StateDetails, StateType, format_exception
 from headrace.states.outcomes import safe_text
 
-__all__ = ("Rare", "Record", "Scoped", "TaskRun")
+__all__ = ("Rare", "Record", "Scoped")
 
 _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
@@ -57,11 +57,12 @@ class Rare:
 
     __slots__ = (
         "children", "is_left_behind", "message", "name", "parent", "scheduled", "stop",
-        "timer", "tolerated",
+        "timer", "title", "tolerated",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.name: str | None = None  # of the final state, if not the usual one
+        self.title: str | None = None  # of the run, if not the usual one
         self.message: str | None = None
         self.is_left_behind = False  # its body still runs, so it is not retried
         self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
@@ -80,6 +81,10 @@ class Record:
         "scope", "started", "told",
     )  # fmt: skip
 
+    spec: Any
+    args: tuple[Any, ...]
+    kwargs: Any
+    number: int
     scope: Any
     phase: StateType
     created: float
@@ -94,8 +99,19 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The name of the run."""
-        raise NotImplementedError
+        """The name of the run: the one it was given, else ``<name>-<number>``."""
+        rare = self.rare
+        if rare is not None and rare.title is not None:
+            return rare.title
+        return f"{self.spec.name}-{self.number}"
+
+    def parameters(self) -> dict[str, Any]:
+        """What each parameter of its function gets; nothing once it has ended."""
+        try:
+            found: dict[str, Any] = self.spec.binder.parameters(self.args, self.kwargs)
+        except ParameterBindError:
+            return {}  # it lets go of its arguments when it ends
+        return {} if self.phase in FINAL else found
 
     @property
     def id(self) -> str:
@@ -266,115 +282,3 @@ class Record:
         """Seconds spent in Running, over all attempts."""
         steps = pairwise(self.history)
         return sum(after.at - at.at for at, after in steps if at.type is _RUNNING)
-
-
-class TaskRun:
-    """One task run as its record shows it: a view, always up to date."""
-
-    __slots__ = ("_run",)
-
-    def __init__(self, run: Any) -> None:
-        self._run = run
-
-    @property
-    def id(self) -> str:
-        """A UUID."""
-        return str(self._run.id)
-
-    @property
-    def name(self) -> str:
-        """The name of the run, ``<task name>-<dynamic key>``."""
-        return str(self._run.name)
-
-    @property
-    def task_key(self) -> str:
-        """Module and qualified name of the task's function."""
-        return str(self._run.spec.key)
-
-    @property
-    def dynamic_key(self) -> str:
-        """The number of the run among those of its task in its flow run."""
-        return str(self._run.number)
-
-    @property
-    def flow_run_id(self) -> str | None:
-        """The id of the flow run it belongs to, if any."""
-        found: str | None = self._run.scope.id
-        return found
-
-    @property
-    def tags(self) -> set[str]:
-        """The tags of the run."""
-        return set(self._run.spec.tags)
-
-    @property
-    def task_version(self) -> str | None:
-        """The version its task was given."""
-        version: str | None = self._run.spec.version
-        return version
-
-    @property
-    def run_count(self) -> int:
-        """How many attempts have begun."""
-        return int(self._run.attempts)
-
-    @property
-    def state(self) -> State[Any]:
-        """The state it is in."""
-        state: State[Any] = self._run.last_state
-        return state
-
-    @property
-    def state_type(self) -> StateType:
-        """The type of the state it is in."""
-        return self.state.type
-
-    @property
-    def state_name(self) -> str:
-        """The name of the state it is in."""
-        return self.state.name
-
-    @property
-    def history(self) -> list[State[Any]]:
-        """Every state so far, in order."""
-        states: list[State[Any]] = self._run.history
-        return states
-
-    @property
-    def expected_start_time(self) -> datetime:
-        """When it was made."""
-        return datetime.fromtimestamp(self._run.created, UTC)
-
-    @property
-    def next_scheduled_start_time(self) -> datetime | None:
-        """When its next attempt is due, while it waits for a retry."""
-        state = self.state
-        return state.state_details.scheduled_time if state.is_scheduled() else None
-
-    @property
-    def start_time(self) -> datetime | None:
-        """When its first attempt began."""
-        return _moment(self._run.start_time)
-
-    @property
-    def end_time(self) -> datetime | None:
-        """When it got its final state."""
-        return _moment(self._run.end_time)
-
-    @property
-    def total_run_time(self) -> timedelta:
-        """Time spent in Running, over all attempts; retry delays are left out."""
-        return timedelta(seconds=self._run.total_run_seconds)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TaskRun) and other._run is self._run
-
-    def __hash__(self) -> int:
-        return hash(self._run)
-
-    def __repr__(self) -> str:
-        return f"TaskRun({self.name!r}, state={self.state_name!r})"
-
-
-def _moment(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,60 @@
+"""What a callable is: its name, and whether calling it gives something to await."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ("coroutine_form", "is_coroutine_callable", "name_of", "named")
+
+
+def named(fn: Callable[..., Any]) -> Any:
+    """What the name, key and description of a callable are taken from."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn if hasattr(fn, "__qualname__") else type(fn)
+
+
+def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
+    """Whether calling it makes something to await or to iterate on the loop.
+
+    Looks through ``functools.partial``, ``__wrapped__`` and ``__call__``.
+    """
+    seen: set[int] = set()
+    inner: Any = fn
+    while id(inner) not in seen:
+        seen.add(id(inner))
+        if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
+            return True
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif inspect.ismethod(inner):
+            inner = inner.__func__
+        elif hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        elif not inspect.isclass(inner) and not inspect.isroutine(inner):
+            inner = type(inner).__call__
+        else:
+            return False
+    return False
+
+
+def coroutine_form(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A coroutine function that gives the value of a coroutine callable."""
+    if inspect.iscoroutinefunction(fn):
+        return fn
+    return functools.partial(_value_of, fn)
+
+
+async def _value_of(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    value = fn(*args, **kwargs)
+    if inspect.isasyncgen(value):
+        return [item async for item in value]
+    return await value if inspect.isawaitable(value) else value
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """What messages call it, also where it has no name of its own (HOOK-08)."""
+    return str(getattr(named(fn), "__name__", None) or type(fn).__name__)
