@@ -63,7 +63,7 @@ class Flow(Runnable[P, R_co]):
     )
 
     flow_run_name = Option[Any](lambda spec: spec.run_name and spec.run_name.given)
-    validate_parameters = Option[bool](lambda spec: spec.validate_parameters)
+    validate_parameters = Option[bool](lambda spec: spec.validator is not None)
     task_runner = Option[Any](lambda spec: spec.task_runner or ConcurrentTaskRunner())
 
     def __init__(

@@ -23,6 +23,7 @@ from headrace.run_names import RunName
 from headrace.settings import current_settings
 from headrace.specs import FlowSpec, TaskSpec
 from headrace.task_runners import checked_runner
+from headrace.validation import Validator
 
 __all__ = (
     "FlowOptions",
@@ -186,11 +187,13 @@ def flow_spec(
     name = name_of_definition(fn, options.get("name"), "flow")
     if not options.get("name"):
         name = name.replace("_", "-")
-    validates = options.get("validate_parameters", True)
+    shared = _shared(fn, name, options, "flow")
+    option = "validate_parameters"
+    validates = flag_of(name, option, options.get(option, True))
     return FlowSpec(
-        **_shared(fn, name, options, "flow"),
+        **shared,
         key=key or key_of(fn),
-        validate_parameters=flag_of(name, "validate_parameters", validates),
+        validator=Validator(name, fn, shared["binder"]) if validates else None,
         task_runner=checked_runner(name, options.get("task_runner")),
         owner=owner,
     )

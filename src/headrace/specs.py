@@ -10,6 +10,7 @@ from headrace.hooks import Hooks
 from headrace.parameters import Binder
 from headrace.retries import NO_RETRY, RetryPolicy
 from headrace.run_names import RunName
+from headrace.validation import Validator
 
 __all__ = ("FlowSpec", "TaskSpec")
 
@@ -67,8 +68,8 @@ class FlowSpec:
     """The options of a flow, checked; see `TaskSpec` for those of the same name.
 
     Attributes:
-        validate_parameters: Whether arguments are checked against the annotations of
-            the function, and converted to them.
+        validator: Checks arguments against the annotations of the function; None if
+            they are taken as they are.
         task_runner: Where the bodies of its tasks run; None for the usual place.
     """
 
@@ -84,7 +85,7 @@ class FlowSpec:
     retry: RetryPolicy | None = None
     timeout_seconds: float | None = None
     run_name: RunName | None = None
-    validate_parameters: bool = True
+    validator: Validator | None = None
     log_prints: bool | None = None
     task_runner: Any = None
     hooks: Hooks | None = None
@@ -94,4 +95,5 @@ class FlowSpec:
         self, *, fn: Callable[..., Any], call: Callable[..., Any], binder: Binder
     ) -> FlowSpec:
         """See `TaskSpec.with_method`."""
-        return replace(self, fn=fn, call=call, binder=binder)
+        validator = self.validator and Validator(self.name, fn, binder)
+        return replace(self, fn=fn, call=call, binder=binder, validator=validator)

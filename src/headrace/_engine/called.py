@@ -7,7 +7,8 @@ before its body begins.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Coroutine, Mapping
 from random import random
 from threading import get_ident
 from time import time
@@ -24,7 +25,10 @@ from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.direct import block_for_inputs, pending, sources_of, way_out
+from headrace._engine.hooking import call_here, hooks_at_end
 from headrace._engine.in_place import announce, begin, end
+from headrace._engine.keeping import kept, recall
+from headrace._engine.naming import name_here
 from headrace._engine.outcomes import (
     Outcome,
     drained,
@@ -35,17 +39,24 @@ from headrace._engine.outcomes import (
     retry_delay,
 )
 from headrace._engine.resolve import ATOMS, Source
-from headrace._engine.scopes import Scope
+from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
 from headrace.callables import is_coroutine_callable
 from headrace.context import CURRENT
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
+from headrace.hooks import Hook
 from headrace.specs import TaskSpec
-from headrace.states import StateType
+from headrace.states import State, StateType
 
-__all__ = ("call_run",)
+__all__ = (
+    "attempts_here",
+    "block_on_for",
+    "call_run",
+    "tell_here",
+    "tell_of_end_here",
+)
 
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
@@ -82,7 +93,11 @@ def call_run(
         if sources is not None:
             outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
-            outcome = _attempts_here(run)
+            outcome = _prepared_here(run) or attempts_here(run, _attempt_here)
+            if not (spec.is_bare and scope.is_bare):
+                kept(run, outcome)
+        if spec.hooks is not None:
+            tell_of_end_here(run, outcome)
     except BaseException as error:
         outcome = of_error(run, error)
         raise
@@ -123,17 +138,29 @@ def _refuse_to_wait(
         cast("Any", spec.retry.condition)
     ):
         reason = "its retry_condition_fn is a coroutine function"
+    elif spec.hooks is not None and spec.hooks.has_async:
+        reason = "it has a hook that is a coroutine function"
+    elif spec.run_name is not None and spec.run_name.is_async:
+        reason = "its task_run_name is a coroutine function"
     if reason is not None:
         what = f"{spec.name}()"
         raise BlockedLoop(what, reason, way_out(what))
 
 
-def _attempts_here(run: TaskFuture[Any]) -> Outcome:
+def attempts_here(
+    run: Any,
+    attempt: Callable[[Any], Outcome],
+    between: Callable[[], None] | None = None,
+) -> Outcome:
+    """`headrace._engine.direct.attempts` in this thread."""
     outcome: Outcome = _COMPLETED, None
+    hooks = run.spec.hooks
     try:
         while True:
             begin(run)
-            outcome = _attempt_here(run)
+            if hooks is not None:
+                tell_here(run, hooks.running, run.last_state)
+            outcome = attempt(run)
             if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
                 return outcome
             if must_ask(run, _FAILED) and not _allows_here(run, outcome):
@@ -144,10 +171,29 @@ def _attempts_here(run: TaskFuture[Any]) -> Outcome:
                 return _FAILED, _blocked_by_retry(run, delay)
             prepare_retry(run, outcome[1], now, delay)
             announce(run)
-            if delay:
+            if hooks is not None:
+                tell_here(run, hooks.retry, run.last_state)
+                delay -= time() - now
+            if delay > 0:
                 pause(delay)
+            if between is not None:
+                between()
     finally:
-        del run, outcome  # see `call_run`
+        del run, attempt, between, outcome  # see `call_run`
+
+
+def _prepared_here(run: TaskFuture[Any]) -> Outcome | None:
+    """What is done once before the first attempt; the outcome of a run without one."""
+    if run.spec.is_bare and run.scope.is_bare:
+        return None
+    found = recall(run)
+    if found is not None:
+        return found
+    try:
+        name_here(run, functools.partial(block_on_for, run))
+    except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        return _FAILED, error
+    return None
 
 
 def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:
@@ -199,6 +245,26 @@ def _awaited_value(
         return await value
 
     return block_on(run.scope.opened(), wait(), context, run.name)
+
+
+def tell_here(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> None:
+    """Call hooks of a run that is called in this thread."""
+    if hooks:
+        call_here(run, hooks, state, functools.partial(block_on_for, run))
+
+
+def tell_of_end_here(run: Any, outcome: Outcome) -> None:
+    """Call the hooks of the end of a run in this thread, before it ends."""
+    hooks = hooks_at_end(run, outcome)
+    if hooks:
+        state = run.settle(*outcome)
+        announce(run)
+        tell_here(run, hooks, state)
+
+
+def block_on_for(run: Any, coro: Coroutine[Any, Any, Any]) -> Any:
+    """Block this thread for a coroutine that belongs to a run, on its loop."""
+    return block_on(run.scope.opened(), coro, context_of(run), run.name)
 
 
 def _allows_here(run: TaskFuture[Any], outcome: Outcome) -> bool:

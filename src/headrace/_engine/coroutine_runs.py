@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Generator
 from time import time
 from typing import Any, Final
 
-from headrace._engine import stopping
+from headrace._engine import hooking, naming, stopping
 from headrace._engine.inputs import put_inputs
+from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
 from headrace._engine.resolve import ATOMS
 from headrace.context import CURRENT
@@ -39,7 +40,7 @@ def _gate() -> Generator[None, None, None]:
     yield
 
 
-async def live(run: TaskFuture[Any], scheduler: Any) -> None:
+async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - hot
     """An attempt from its first step to its outcome. Raises nothing."""
     try:
         await _gate()
@@ -55,6 +56,9 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     spec = run.spec
     if run.upstreams is not None and not put_inputs(run, scheduler):
         return
+    if not (spec.is_bare and run.scope.is_bare):
+        await _live_fully(run, scheduler)
+        return
     # In this order: other threads may look at any moment.
     run.started = time()
     run.attempts += 1
@@ -63,7 +67,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
         scheduler.announce(run)
     try:
         if spec.timeout_seconds is not None:
-            stopping.set_limit((scheduler, run))
+            stopping.set_limit((scheduler, run, time()))
         value = await spec.call(*run.args, **run.kwargs)
         if type(value) in ATOMS and run.rare is None:
             outcome: Outcome = (_COMPLETED, value)
@@ -82,6 +86,45 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:
     del run, outcome
 
 
+async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
+    """The rest of `live` for a run with more to it: a name given by the user, hooks.
+
+    Apart, so that the runs of most tasks do not pay for it.
+    """
+    spec = run.spec
+    known = recall(run)
+    if known is not None:
+        scheduler.attempt_ended(run, known)
+        return
+    try:
+        await naming.name_in_task(run)
+    except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
+        outcome = of_error(run, trimmed(error))
+        scheduler.attempt_ended(run, outcome, may_go_on=False)
+        return
+    run.started = time()
+    run.attempts += 1
+    run.phase = _RUNNING
+    if scheduler.announcer is not None:
+        scheduler.announce(run)
+    try:
+        await hooking.tell_in_task(run, scheduler)
+        if spec.timeout_seconds is not None:
+            stopping.set_limit((scheduler, run, time()))
+        value = await plain_value(await spec.call(*run.args, **run.kwargs))
+        if spec.timeout_seconds is not None:
+            stopping.note_overrun(scheduler.loop, run)
+        outcome = of_value(run, value)
+    except BaseException as error:  # noqa: BLE001 - a body may raise anything
+        outcome = of_error(run, trimmed(error))
+    kept(run, outcome)
+    if must_ask(run, outcome[0]):
+        await finish_asking(run, scheduler, outcome)
+    else:
+        await hooking.conclude_in_task(run, scheduler, outcome)
+    del run, outcome  # see `live`
+
+
 def _never_started(run: TaskFuture[Any], scheduler: Any, error: BaseException) -> None:
     scheduler.starting -= 1
     scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
@@ -98,6 +141,7 @@ async def finish_awaitable(
         outcome = of_value(run, await awaitable)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
+    kept(run, outcome)
     if must_ask(run, outcome[0]):
         await finish_asking(run, scheduler, outcome)
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import random
 from time import time
 from typing import Any, Final
@@ -20,9 +20,12 @@ from headrace._engine.coroutine_runs import (
     trimmed,
 )
 from headrace._engine.deferred import held_back, prepare_retry
+from headrace._engine.hooking import hooks_at_end, outlast_hooks
 from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import substitute_inputs
+from headrace._engine.keeping import kept, recall
+from headrace._engine.naming import name_held_back, name_in_task
 from headrace._engine.outcomes import (
     CANCEL,
     Outcome,
@@ -41,16 +44,20 @@ from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.watching import await_ends, block_for_ends
+from headrace.hooks import Hook
 from headrace.runs import Record
 from headrace.specs import TaskSpec
 from headrace.states import State, StateType
 
 __all__ = (
+    "attempts",
     "await_inputs",
     "await_run",
     "block_for_inputs",
     "pending",
     "sources_of",
+    "tell",
+    "tell_of_end",
     "way_out",
 )
 
@@ -130,12 +137,74 @@ def _put(run: Any, sources: tuple[list[Source], list[Source]]) -> Outcome | None
     for source in required:
         kind = source.type if isinstance(source, State) else source.phase
         if kind is not _COMPLETED:
+            name_held_back(run)
             return _CANCELLED, held_back(run, required)
     try:
         substitute_inputs(run)
     except Exception as error:  # noqa: BLE001 - users' containers may raise anything
         return _FAILED, error
     return None
+
+
+async def attempts(
+    run: Any,
+    attempt: Callable[[Any], Awaitable[Outcome]],
+    between: Callable[[], None] | None = None,
+) -> Outcome:
+    """Attempt a run in place until it may not be attempted again: its outcome.
+
+    Args:
+        run: A run of a task or flow.
+        attempt: Makes one attempt.
+        between: Called before each further one.
+    """
+    outcome: Outcome = _COMPLETED, None
+    hooks = run.spec.hooks
+    try:
+        while True:
+            begin(run)
+            if hooks is not None and hooks.running:
+                await tell(run, hooks.running)
+            outcome = await attempt(run)
+            if run.rare is not None:
+                lift_limit(run)
+            if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
+                return outcome
+            if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
+                return outcome
+            now = time()
+            delay = retry_delay(run, random, now)
+            prepare_retry(run, outcome[1], now, delay)
+            announce(run)
+            if hooks is not None and hooks.retry:
+                await tell(run, hooks.retry)
+                delay = max(delay - (time() - now), 0.0)
+            await asyncio.sleep(delay)
+            if between is not None:
+                between()
+    finally:
+        del run, attempt, between, outcome  # see `await_run`
+
+
+async def tell(run: Any, hooks: tuple[Hook, ...]) -> None:
+    """Call hooks of the state that a run in place is in."""
+    interrupted = await outlast_hooks(run, hooks, run.last_state)
+    if interrupted is not None:
+        raise interrupted
+
+
+async def tell_of_end(run: Any, outcome: Outcome) -> asyncio.CancelledError | None:
+    """Call the hooks of the end of a run in place, before it ends.
+
+    Returns:
+        What cancelled the wait for them; the caller must raise it.
+    """
+    hooks = hooks_at_end(run, outcome)
+    if not hooks:
+        return None
+    state = run.settle(*outcome)
+    announce(run)
+    return await outlast_hooks(run, hooks, state)
 
 
 def way_out(what: str) -> str:
@@ -163,47 +232,48 @@ async def await_run(
     run.seen = True  # its caller is given the outcome, whatever it is
     scope.enter(run)
     outcome: Outcome | None = None
+    interrupted: asyncio.CancelledError | None = None
     try:
-        run.handle = asyncio.current_task()
-        if scope.host.announcer is not None:
-            announce(run)
-        sources = sources_of(args, kwargs, wait_for)
-        outcome = await await_inputs(run, sources)
-        if outcome is None:
-            outcome = await _attempts(run)
-    except asyncio.CancelledError as error:
-        stop = run.rarely().stop
-        run.rarely().stop = stop or CANCEL
-        outcome = of_error(run, error)
-        raise
+        try:
+            run.handle = asyncio.current_task()
+            if scope.host.announcer is not None:
+                announce(run)
+            sources = sources_of(args, kwargs, wait_for)
+            outcome = await await_inputs(run, sources)
+            if outcome is None:
+                outcome = await _prepared(run) or await attempts(run, _attempt)
+                if not (spec.is_bare and scope.is_bare):
+                    kept(run, outcome)
+        except asyncio.CancelledError as error:
+            stop = run.rarely().stop
+            run.rarely().stop = stop or CANCEL
+            outcome = of_error(run, error)
+            interrupted = error
+        if spec.hooks is not None:
+            interrupted = await tell_of_end(run, outcome) or interrupted
+        if interrupted is not None:
+            raise interrupted
     finally:
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
     try:
         return run
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
-        del run, outcome
+        del run, outcome, interrupted
 
 
-async def _attempts(run: TaskFuture[Any]) -> Outcome:
-    outcome: Outcome = _COMPLETED, None
+async def _prepared(run: TaskFuture[Any]) -> Outcome | None:
+    """What is done once before the first attempt; the outcome of a run without one."""
+    if run.spec.is_bare and run.scope.is_bare:
+        return None
+    found = recall(run)
+    if found is not None:
+        return found
     try:
-        while True:
-            begin(run)
-            outcome = await _attempt(run)
-            if run.rare is not None:
-                lift_limit(run)
-            if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
-                return outcome
-            if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
-                return outcome
-            now = time()
-            delay = retry_delay(run, random, now)
-            prepare_retry(run, outcome[1], now, delay)
-            announce(run)
-            await asyncio.sleep(delay)
-    finally:
-        del run, outcome  # see `await_run`
+        await name_in_task(run)
+    except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        return _FAILED, error
+    return None
 
 
 async def _attempt(run: TaskFuture[Any]) -> Outcome:

@@ -6,20 +6,17 @@ used, and tested, like a function.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from threading import get_ident
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from headrace._concurrency.bodies import (
-    ThreadFace,
     block_until,
     is_plain_code,
     shielded,
-    stoppable_here,
     this_face,
 )
 from headrace._concurrency.lending import lent_while_awaited
@@ -28,16 +25,15 @@ from headrace._concurrency.outlasting import outlast
 from headrace._engine.bodies import block_on
 from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
-from headrace._engine.flow_runs import FlowRecord, await_flow, call_flow
+from headrace._engine.flow_record import FlowRecord
+from headrace._engine.flow_runs import await_flow, call_flow
 from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
-from headrace._engine.stopping import leave_thread_behind
 from headrace._engine.submitting import submit_run
-from headrace._engine.thread_runs import ThreadCall
+from headrace._engine.thread_calls import Body, in_thread
 from headrace._engine.verdict import log_unseen
 from headrace.exceptions import BlockedLoop
 from headrace.futures import TaskFuture
-from headrace.futures.watching import tell_loop
 from headrace.runs import Record
 from headrace.specs import FlowSpec, TaskSpec
 from headrace.states import StateType
@@ -284,90 +280,9 @@ async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
         del holder  # see `outcome_of`
         return await await_flow(spec, args, kwargs, parent, wait_for)
     async with _scope_on_loop(holder) as scope:
-        body = _Body(lambda: call_flow(spec, args, kwargs, scope, wait_for), spec.name)
+        body = Body(lambda: call_flow(spec, args, kwargs, scope, wait_for), spec.name)
         with lent_while_awaited():
-            return await _in_thread(scope, body)
-
-
-class _Body(Generic[T]):
-    """A call in a worker thread, for the coroutine that waits for it.
-
-    Attributes:
-        over: Done when the call has ended, or is waited for no longer.
-        outcome: What it returned and what it raised; None as long as it goes on.
-    """
-
-    __slots__ = (
-        "_call", "_context", "_is_stopped", "_loop", "face", "name", "outcome", "over",
-    )  # fmt: skip
-
-    def __init__(self, call: Callable[[], T], name: str) -> None:
-        self.name = name
-        self.face: ThreadFace | None = None
-        self.outcome: tuple[T | None, BaseException | None] | None = None
-        self._call = call
-        self._context = contextvars.copy_context()
-        self._is_stopped = False
-        self._loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[None] = self._loop.create_future()
-
-    def perform(self, face: ThreadFace) -> None:
-        """Make the call, in the thread. Raises nothing."""
-        with stoppable_here(self):
-            try:
-                self.face = face
-                if self._is_stopped:
-                    self.outcome = (None, asyncio.CancelledError())
-                else:
-                    self.outcome = (self._context.run(self._call), None)
-            except BaseException as error:  # noqa: BLE001 - a body may raise anything
-                self.outcome = (None, error)
-        tell_loop(self._loop, self._tell)
-
-    def stop(self, grace: float) -> None:
-        """Tell the call to stop, and wait no longer than the grace. On the loop."""
-        self._is_stopped = True
-        if self.face is None:
-            self._tell()  # no thread has taken it, and the one that does drops it
-            return
-        self.face.stop(self, "was cancelled", interrupt=True)
-        self._loop.call_later(grace, self._tell)
-
-    def _tell(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
-
-
-async def _in_thread(scope: Scope, body: _Body[T]) -> T:
-    """Call in a worker thread of a scope; a cancellation is passed on to it."""
-    scheduler = scope.opened()
-    thread_call = ThreadCall(body.perform, body.name)
-
-    def put(job: ThreadCall) -> None:
-        scheduler.workers().put(job)
-
-    def leave(face: ThreadFace) -> None:
-        leave_thread_behind(scope, face, thread_call)
-
-    if scheduler.is_here():
-        put(thread_call)
-    else:
-        scheduler.call(put, thread_call)
-    grace = scheduler.host.settings.cancel_grace_seconds
-    interrupted = await outlast(
-        lambda: asyncio.shield(body.over),
-        is_over=body.over.done,
-        when_cancelled=lambda: body.stop(grace),
-    )
-    outcome, face = body.outcome, body.face
-    if outcome is None and face is not None:
-        scheduler.call(leave, face)
-    if interrupted is not None or outcome is None:
-        raise interrupted or asyncio.CancelledError
-    value, error = outcome
-    if error is not None:
-        raise error
-    return cast("T", value)
+            return await in_thread(scope, body)
 
 
 def coroutine_of(

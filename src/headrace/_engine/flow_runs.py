@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
-from time import time
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
@@ -20,86 +20,48 @@ from headrace._concurrency.bodies import (
 from headrace._concurrency.loops import running_loop
 from headrace._engine import stopping
 from headrace._engine.bodies import in_context, under_limit
+from headrace._engine.called import (
+    attempts_here,
+    block_on_for,
+    tell_of_end_here,
+)
 from headrace._engine.coroutine_runs import trimmed
-from headrace._engine.direct import await_inputs, block_for_inputs, sources_of
+from headrace._engine.direct import (
+    attempts,
+    await_inputs,
+    block_for_inputs,
+    sources_of,
+    tell_of_end,
+)
+from headrace._engine.flow_record import FlowRecord
 from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
-from headrace._engine.in_place import announce, begin, end
+from headrace._engine.in_place import announce, end
+from headrace._engine.naming import name_here, name_in_task
 from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.futures.watching import block_for_ends
-from headrace.runs import FlowRun, Record
 from headrace.specs import FlowSpec
-from headrace.states import StateType, format_exception
+from headrace.states import StateType
 
-__all__ = ("FlowRecord", "await_flow", "call_flow")
+__all__ = ("await_flow", "call_flow")
 
 _PENDING: Final = StateType.PENDING
+_FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
 
 
-class FlowRecord(Record):
-    """The record of one flow run; the code of its body belongs to it."""
+def _validate(run: FlowRecord) -> None:
+    """Check and convert the arguments, as the annotations of the flow say (FLOW-05).
 
-    __slots__ = (
-        "__weakref__", "args", "context", "handle", "kwargs", "number", "parent",
-        "spec", "upstreams",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        spec: FlowSpec,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        host: Host,
-        parent: Scope | None,
-    ) -> None:
-        self.spec = spec
-        self.args = args
-        self.kwargs = kwargs
-        self.parent = parent
-        self.number = next(parent.counter(spec.key)) if parent is not None else 0
-        self.scope = Scope(host, "flow run", parent=parent, owner=self)
-        self.phase = _PENDING
-        self.created = time()
-        self.attempts = 0
-        self.ident = self.log = self.rare = None
-        self.context = self.upstreams = None
-        self.handle: int | None = None
-        # A flow that belongs to a scope that was cancelled is cancelled with it.
-        self.scope.is_cancelled = parent is not None and parent.is_cancelled
-
-    def view(self) -> FlowRun:
-        """See `Record.view`."""
-        return FlowRun(self)
-
-    @property
-    def is_plain_body(self) -> bool:
-        """See `headrace.context.Holder.is_plain_body`."""
-        return not self.spec.is_async
-
-    def inner_scope(self) -> Scope:
-        """See `Record.inner_scope`."""
-        scope: Scope = self.scope
-        return scope
-
-    def body_task(self) -> Any | None:
-        """See `Record.body_task`."""
-        return self.scope.body
-
-    def set_body(self, task: Any) -> None:
-        """See `Record.set_body`."""
-        self.scope.body = task
-
-    def failure_text(self, error: BaseException) -> str:
-        """See `Record.failure_text`."""
-        return f"Flow run encountered an exception. {format_exception(error)}"
-
-    def home(self) -> Scope | None:
-        """See `Record.home`."""
-        return self.parent
+    Raises:
+        ParameterTypeError: Some do not fit.
+    """
+    validator = run.spec.validator
+    if validator is not None and (run.args or run.kwargs):
+        run.args, run.kwargs = validator(run.args, run.kwargs)
 
 
 def _entered(run: FlowRecord) -> None:
@@ -144,16 +106,21 @@ async def await_flow(
     run = FlowRecord(spec, args, kwargs, host, parent)
     _entered(run)
     outcome: Outcome | None = None
+    interrupted: asyncio.CancelledError | None = None
     is_closed = False
     try:
-        outcome = await await_inputs(run, sources_of(args, kwargs, wait_for))
-        if outcome is None:
-            begin(run)
-            outcome = await _limited(run)
-    except asyncio.CancelledError as error:
-        run.rarely().stop = run.rarely().stop or CANCEL
-        outcome = of_error(run, error, kind="Flow")
-        raise
+        try:
+            outcome = await await_inputs(run, sources_of(args, kwargs, wait_for))
+            if outcome is None:
+                outcome = await _attempts(run)
+        except asyncio.CancelledError as error:
+            run.rarely().stop = run.rarely().stop or CANCEL
+            outcome = of_error(run, error, kind="Flow")
+            interrupted = error
+        if spec.hooks is not None:
+            interrupted = await tell_of_end(run, outcome) or interrupted
+        if interrupted is not None:
+            raise interrupted
     except GeneratorExit:
         is_closed = True
         raise
@@ -168,7 +135,20 @@ async def await_flow(
         return run
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
-        del run, outcome
+        del run, outcome, interrupted
+
+
+async def _attempts(run: FlowRecord) -> Outcome:
+    """Check the arguments, name the run, and run its body as often as need be."""
+    try:
+        _validate(run)
+        await name_in_task(run)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return _FAILED, error
+    try:
+        return await attempts(run, _limited, run.scope.reopen)
+    finally:
+        del run  # see `await_flow`
 
 
 def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
@@ -196,6 +176,7 @@ async def _limited(run: FlowRecord) -> Outcome:
             raise
         return of_error(run, error, kind="Flow")
     finally:
+        run.scope.calm_down()
         del run, context  # see `await_flow`
 
 
@@ -268,12 +249,9 @@ def call_flow(
         sources = sources_of(args, kwargs, wait_for)
         outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
-            begin(run)
-            if spec.timeout_seconds is None:
-                outcome = _body_and_runs_here(run)
-            else:
-                with stoppable_here(run) as face, _limit_on(run, face):
-                    outcome = _body_and_runs_here(run)
+            outcome = _attempts_here(run)
+        if spec.hooks is not None:
+            tell_of_end_here(run, outcome)
     except RunInterrupted as error:
         # If it is a body around this that has to stop, it will be told again.
         outcome = of_error(run, error, kind="Flow")
@@ -291,6 +269,33 @@ def call_flow(
     finally:
         # From 3.11 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome
+
+
+def _attempts_here(run: FlowRecord) -> Outcome:
+    """See `_attempts`."""
+    try:
+        _validate(run)
+        name_here(run, functools.partial(block_on_for, run))
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        return _FAILED, error
+    try:
+        return attempts_here(run, _attempt_here, run.scope.reopen)
+    finally:
+        del run  # see `call_flow`
+
+
+def _attempt_here(run: FlowRecord) -> Outcome:
+    try:
+        if run.spec.timeout_seconds is None:
+            return _body_and_runs_here(run)
+        with stoppable_here(run) as face, _limit_on(run, face):
+            return _body_and_runs_here(run)
+    except RunInterrupted as error:
+        # If it is a body around this that has to stop, it will be told again.
+        return of_error(run, error, kind="Flow")
+    finally:
+        run.scope.calm_down()
+        del run  # see `call_flow`
 
 
 @contextmanager

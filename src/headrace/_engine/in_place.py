@@ -50,13 +50,16 @@ def end(run: Any, outcome: Outcome) -> None:
     """Enter the final state, and let go of all that the run needed; once only."""
     if run.phase in FINAL:
         return
-    run.outcome = outcome[1]
+    phase, data = outcome
+    if run.is_settled:
+        phase, data = run.settled.type, run.outcome  # as its hooks were told
+    run.outcome = data
     run.ended = time()
     # Not before: whoever reads a final phase, on any thread, finds the rest there.
-    run.phase = outcome[0]
+    run.phase = phase
     try:
         if run.rare is not None:
-            end_family(run, outcome[0])
+            end_family(run, phase)
         if run.scope.host.announcer is not None:
             announce(run)
         run.args = ()

@@ -18,20 +18,22 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from random import random
 from threading import get_ident
 from time import perf_counter, time
 from typing import Any, Final
 
 from headrace._concurrency.inbox import SLICE_SECONDS, Inbox
 from headrace._concurrency.threads import Threads
-from headrace._engine import coroutine_runs, stopping, thread_runs
-from headrace._engine.deferred import held_back, prepare_retry, withdrawn
+from headrace._engine import coroutine_runs, hooking, stopping, thread_runs
+from headrace._engine.deferred import held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
+from headrace._engine.hook_calls import HookWatch
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.outcomes import Outcome, may_retry, retry_delay
+from headrace._engine.naming import name_held_back
+from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.resolve import ATOMS, Source
+from headrace._engine.retrying import retry_later
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
@@ -74,6 +76,7 @@ class Scheduler:
         self.helpers: set[asyncio.Task[Any]] = set()
         self.threads: Threads[Any] | None = None
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
+        self.hook_watch = HookWatch(self)
         self._woken: deque[tuple[Any, Any]] = deque()
         self._waking = False
 
@@ -99,7 +102,7 @@ class Scheduler:
                 self._await_inputs(run)
                 return
         except Exception as error:  # noqa: BLE001 - users' types may raise anything
-            self.finish(run, _FAILED, error)
+            self.conclude(run, _FAILED, error)
             return
         self.admit(run)
 
@@ -109,7 +112,8 @@ class Scheduler:
         if run.scope.has_ended:
             # The scope ended while this was on its way from another thread.
             run.scope.open += 1
-            self.finish(run, _CANCELLED, CancelledRun(f"{run.scope.kind} has ended."))
+            text = f"{run.scope.kind} has ended."
+            self.conclude(run, _CANCELLED, CancelledRun(text))
         else:
             self.take(run, wait_for)
 
@@ -120,7 +124,7 @@ class Scheduler:
             scope.open += 1
             if scope.has_ended:
                 text = f"{scope.kind} has ended."
-                self.finish(run, _CANCELLED, CancelledRun(text))
+                self.conclude(run, _CANCELLED, CancelledRun(text))
                 continue
             if self.announcer is not None:
                 self.announce(run)
@@ -130,7 +134,7 @@ class Scheduler:
             try:
                 self._await_inputs(run)
             except Exception as error:  # noqa: BLE001 - a loop may be blocked
-                self.finish(run, _FAILED, error)
+                self.conclude(run, _FAILED, error)
 
     def _await_inputs(self, run: TaskFuture[Any]) -> None:
         required: list[Source] = run.upstreams
@@ -176,6 +180,7 @@ class Scheduler:
         for source in upstreams:
             kind = source.type if isinstance(source, State) else source.phase
             if kind is not _COMPLETED:
+                name_held_back(run)
                 self.finish(run, _CANCELLED, held_back(run, upstreams))
                 return
         self.admit(run)
@@ -185,7 +190,7 @@ class Scheduler:
     def admit(self, run: TaskFuture[Any]) -> None:
         """Inputs are there and the time has come: start the run, or queue it."""
         if run.scope.is_cancelled:
-            self.finish(run, _CANCELLED, withdrawn(run))
+            self.conclude(run, _CANCELLED, withdrawn(run))
         elif run.spec.is_async:
             if self.ready or self.starting >= WINDOW:
                 self.ready.append(run)
@@ -239,9 +244,21 @@ class Scheduler:
     # -- end -------------------------------------------------------------------------
 
     def attempt_ended(
-        self, run: TaskFuture[Any], outcome: Outcome, *, may_go_on: bool = True
+        self,
+        run: TaskFuture[Any],
+        outcome: Outcome,
+        *,
+        may_go_on: bool = True,
+        conclude: Callable[..., None] = hooking.conclude,
     ) -> None:
-        """An attempt is over: attempt again, or end the run."""
+        """An attempt is over: attempt again, or end the run.
+
+        Args:
+            run: The run.
+            outcome: How the attempt ended.
+            may_go_on: Whether another attempt may follow.
+            conclude: Ends a run that has hooks.
+        """
         if run.phase in FINAL:
             return  # it had been abandoned, and this is its late outcome
         phase, data = outcome
@@ -253,24 +270,20 @@ class Scheduler:
             cancel_children(run)
         run.scope.active.discard(run)
         if phase is _FAILED and may_go_on and may_retry(run, phase):
-            self._retry_later(run, data)
-        else:
+            retry_later(self, run, data)
+        elif run.spec.hooks is None:
             self.finish(run, phase, data)
+        else:
+            conclude(self, run, phase, data)
 
-    def _retry_later(self, run: TaskFuture[Any], data: object) -> None:
-        run.handle = None  # nothing runs until the next attempt
-        now = time()
-        delay = retry_delay(run, random, now)
-        prepare_retry(run, data, now, delay)
-        if self.announcer is not None:
-            self.announce(run)
-        run.scope.waiting.add(run)
-        run.rarely().timer = self.loop.call_later(delay, self._again, run)
+    def conclude(self, run: TaskFuture[Any], phase: StateType, data: object) -> None:
+        """End a run: have its hooks called, if there are any, and finish it."""
+        hooking.conclude(self, run, phase, data)
 
-    def _again(self, run: TaskFuture[Any]) -> None:
-        run.scope.waiting.discard(run)
-        run.rarely().timer = None
-        self.admit(run)
+    def finish_settled(self, run: TaskFuture[Any]) -> None:
+        """Finish a run whose state is decided, its hooks having been called."""
+        if run.phase not in FINAL:
+            self.finish(run, run.settled.type, run.outcome)
 
     def finish(self, run: TaskFuture[Any], phase: StateType, outcome: object) -> None:
         """Give a run its final state, let go of all it needed, wake who waits."""

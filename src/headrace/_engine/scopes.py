@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from headrace.exceptions import RunEnded
 from headrace.runs import Record
 from headrace.states import StateType
 
-__all__ = ("Scope", "Unseen")
+__all__ = ("Scope", "Unseen", "context_of")
 
 _REMEMBERED: Final = 100
 
@@ -94,6 +95,8 @@ class Scope:
         waiting: Runs that wait for inputs or for a retry.
         direct: Runs called or awaited in place, and sub-flows, that have not ended.
         unseen: Failures that nobody was given.
+        is_bare: Whether the attempts of its runs take the usual steps and no more.
+        kept: What runs have given, for a flow that may run its body again; else None.
         is_cancelled: Whether everything in it ends as Cancelled from here on.
         has_ended: Whether it admits nothing any more.
         body: The asyncio task its own body runs in, which ends by itself.
@@ -102,8 +105,8 @@ class Scope:
     """
 
     __slots__ = (
-        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended", "host", "is_cancelled",
-        "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
+        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended", "host", "is_bare", "is_cancelled",
+        "kept", "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
         "waiting",
     )  # fmt: skip
 
@@ -127,11 +130,13 @@ class Scope:
         self.waiting: set[Any] = set()
         self.direct: set[Any] = set()
         self.unseen = Unseen()
+        self.is_bare = True
         self.is_cancelled = False
         self.has_ended = False
         self.on_idle: Callable[[], object] | None = None
         self.body: Any = None
         self.blocks: Any = None
+        self.kept: dict[tuple[str, int], Any] | None = None
         self._counters: dict[str, Iterator[int]] = {}
 
     @property
@@ -215,6 +220,23 @@ class Scope:
         """Somebody was given the outcome of a run that did not complete."""
         self.unseen.discard(run)
 
+    # -- another attempt of a flow ------------------------------------------------
+
+    def keep_results(self) -> None:
+        """Remember what runs give, so that another attempt need not execute them."""
+        self.kept = {}
+        self.is_bare = False
+
+    def calm_down(self) -> None:
+        """Its runs have ended: it is cancelled only if what it belongs to is."""
+        self.is_cancelled = self.parent is not None and self.parent.is_cancelled
+
+    def reopen(self) -> None:
+        """Take runs again, numbered from the start."""
+        self.has_ended = False
+        self._counters.clear()
+        self.unseen.clear()
+
     # -- direct runs -------------------------------------------------------------
 
     def enter(self, run: Record) -> None:
@@ -282,3 +304,10 @@ class Scope:
                 return StateType.FAILED, run
             worst = worst or (kind, run)
         return worst
+
+
+def context_of(run: Any) -> Context:
+    """A fresh context for code of the user that belongs to a run."""
+    context: Context = copy_context() if run.context is None else run.context.copy()
+    context.run(CURRENT.set, run)
+    return context

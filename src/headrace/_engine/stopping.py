@@ -44,16 +44,16 @@ _MOST_IN_A_TURN: Final = 128
 _CANCELLED: Final = StateType.CANCELLED
 
 
-def set_limit(item: tuple[Any, Any]) -> None:
-    """Start the clock of an attempt that has begun (RES-18). On the loop."""
-    scheduler, run = item
+def set_limit(item: tuple[Any, Any, float]) -> None:
+    """Start the clock of a body that has begun just now (RES-18). On the loop."""
+    scheduler, run, began = item
     if run.phase in FINAL or run.scope.is_cancelled:
         return
     rare = run.rarely()
     if rare.stop is None:
         left = run.spec.timeout_seconds
         if not run.spec.is_async:
-            left -= max(time() - run.started, 0.0)  # on its way from the thread
+            left -= max(time() - began, 0.0)  # on its way from the thread
         rare.timer = scheduler.loop.call_later(left, _at_limit, scheduler, run)
 
 
@@ -95,7 +95,7 @@ def _at_limit(scheduler: Any, run: Any) -> None:
 
 def cancel(scheduler: Any, run: Any) -> None:
     """Have a run end as Cancelled. On the loop; may be called again."""
-    if run.phase in FINAL:
+    if run.is_settled:
         return
     rare = run.rarely()
     if rare.stop is None:
@@ -118,7 +118,7 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
         except KeyError:
             return False
     run.scope.active.discard(run)
-    scheduler.finish(run, _CANCELLED, withdrawn(run))
+    scheduler.conclude(run, _CANCELLED, withdrawn(run))
     return True
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
 from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._engine import stopping
+from headrace._engine import hooking, naming, stopping
+from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import (
     ask_to_retry,
     finish_asking,
@@ -17,6 +18,7 @@ from headrace._engine.coroutine_runs import (
     trimmed,
 )
 from headrace._engine.inputs import substitute_inputs
+from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import (
     Outcome,
     drained,
@@ -25,12 +27,14 @@ from headrace._engine.outcomes import (
     of_value,
 )
 from headrace._engine.resolve import ATOMS
+from headrace._engine.scopes import context_of
+from headrace._engine.thread_calls import ThreadCall
 from headrace.context import CURRENT
 from headrace.exceptions import RunInterrupted
 from headrace.futures import Submission, TaskFuture
 from headrace.states import State, StateType
 
-__all__ = ("ThreadCall", "is_to_be_awaited", "perform")
+__all__ = ("is_to_be_awaited", "perform")
 
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
@@ -41,19 +45,6 @@ _LATE: Final[Outcome] = (StateType.CANCELLED, None)
 
 # The engine's own types that can be awaited but are values when a body returns them.
 _VALUES: Final = (State, TaskFuture, Submission)
-
-
-class ThreadCall:
-    """A job of the engine's own: a call in a worker thread."""
-
-    __slots__ = ("_call", "name")
-
-    def __init__(self, call: Callable[[ThreadFace], None], name: str) -> None:
-        self._call = call
-        self.name = name
-
-    def __call__(self, face: ThreadFace) -> None:
-        self._call(face)
 
 
 class _ToAwait:
@@ -135,35 +126,67 @@ def _attempt(
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, RunInterrupted()), False
-    if run.upstreams is not None:
-        try:
-            substitute_inputs(run)
-        except Exception as error:  # noqa: BLE001 - users' containers may raise anything
-            return (_FAILED, error), False
+    early = _prepared(scheduler, run)
+    if early is not None:
+        return early, False
     run.started = time()
     run.attempts += 1
     run.phase = _RUNNING
     if scheduler.announcer is not None:
         scheduler.call(scheduler.announce, run)
+    if run.spec.hooks is not None and run.spec.hooks.running:
+        _tell(scheduler, run)
     if run.spec.timeout_seconds is not None:
-        scheduler.call(stopping.set_limit, (scheduler, run))
+        scheduler.call(stopping.set_limit, (scheduler, run, time()))
     try:
         return run.context.copy().run(_in_context, run, face), True
     finally:
         del run  # see `perform`
 
 
+def _prepared(scheduler: Any, run: TaskFuture[Any]) -> Outcome | None:
+    """What comes before the first attempt; the outcome of a run that has none."""
+    try:
+        if run.upstreams is not None:
+            substitute_inputs(run)
+        if run.spec.is_bare and run.scope.is_bare:
+            return None
+        known = recall(run)
+        if known is None:
+            naming.name_here(run, functools.partial(_block_on, scheduler, run))
+    except Exception as error:  # noqa: BLE001 - users' code may raise anything
+        return _FAILED, error
+    return known
+
+
+def _tell(scheduler: Any, run: TaskFuture[Any]) -> None:
+    """Call the hooks of an attempt that begins, in its own thread."""
+    limit = hooking.LimitHere(scheduler, run)
+    scheduler.call(limit.start, None)
+    try:
+        wait = functools.partial(_block_on, scheduler, run)
+        hooking.call_here(run, run.spec.hooks.running, run.last_state, wait)
+    finally:
+        scheduler.call(limit.end, None)
+
+
+def _block_on(scheduler: Any, run: TaskFuture[Any], coro: Any) -> Any:
+    return block_on(scheduler, coro, context_of(run), run.name)
+
+
 def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
     CURRENT.set(run)
     try:
         value = run.spec.fn(*run.args, **run.kwargs)
-        if type(value) in ATOMS and run.rare is None:
+        if type(value) in ATOMS and run.rare is None and run.scope.is_bare:
             return _COMPLETED, value
         value = drained(value)
         if is_to_be_awaited(value):
             return _ToAwait(value)
         # An attempt that was given up leaves no trace in the record.
-        return of_value(run, value) if run.handle is face else _LATE
+        if run.handle is not face:
+            return _LATE
+        return kept(run, of_value(run, value))
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error)) if run.handle is face else _LATE
     finally:

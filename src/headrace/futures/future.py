@@ -246,7 +246,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         Returns:
             False if it had ended already.
         """
-        if self.phase in FINAL:
+        if self.is_settled:
             return False
         scheduler = self.scope.scheduler
         if self.handle is not None and scheduler.is_here():

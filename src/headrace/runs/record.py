@@ -78,7 +78,7 @@ class Record:
 
     __slots__ = (
         "attempts", "created", "ended", "ident", "log", "outcome", "phase", "rare",
-        "scope", "started", "told",
+        "scope", "settled", "started", "told",
     )  # fmt: skip
 
     spec: Any
@@ -93,6 +93,7 @@ class Record:
     attempts: int
     outcome: Any
     log: list[State[Any]] | None
+    settled: State[Any]  # its final state, while hooks are told of it
     told: int  # states of which the observers were told
     ident: int | None
     rare: Rare | None
@@ -141,13 +142,33 @@ class Record:
                     rare = self.rare = Rare()
         return rare
 
+    def settle(self, phase: StateType, outcome: object) -> State[Any]:
+        """Decide the final state, which the hooks are told of before anybody else.
+
+        The run is over for others when its phase is final too.
+        """
+        self.run_key()
+        with _LOOKING:
+            self.outcome = outcome
+            self.ended = time()
+            at = max(self.ended, getattr(self, "started", 0.0) + _TICK)
+            self.settled = state = self._final(phase, at)
+        return state
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its final state is decided; its hooks may still be running."""
+        return self.phase in FINAL or getattr(self, "settled", None) is not None
+
     def end_lost(self, error: BaseException) -> None:
         """Enter Crashed in place of the loop that was to end the run, and is closed."""
         with _LOOKING:
-            if self.phase not in FINAL:
+            if not self.is_settled:
                 self.outcome = error
                 self.ended = time()
                 self.phase = StateType.CRASHED
+            elif self.phase not in FINAL:
+                self.phase = self.settled.type
 
     # -- states ------------------------------------------------------------------
 
@@ -195,17 +216,24 @@ class Record:
         phase, log = self.phase, self.log
         if log is None:
             log = self.log = [self._made(_PENDING, "Pending", self.created)]
-        if phase is _PENDING or phase is _SCHEDULED:
-            return log
+        settled: State[Any] | None = getattr(self, "settled", None)
         last = log[-1]
-        if last.type is _PENDING or last.type is _SCHEDULED:
+        if phase is _PENDING or phase is _SCHEDULED:
+            if settled is None:
+                return log
+        elif last.type is _PENDING or last.type is _SCHEDULED:
             attempts = sum(state.type is _RUNNING for state in log)
             if attempts < self.attempts:
                 at = max(self.started, last.at + _TICK)
-                name = "Retrying" if attempts else "Running"
+                name = self.name_of_retry if attempts else "Running"
                 last = self._made(_RUNNING, name, at)
                 log.append(last)
-        if phase in FINAL and last.type not in FINAL:
+        if last.type in FINAL:
+            return log
+        if settled is not None:
+            settled.at = max(settled.at, last.at + _TICK)
+            log.append(settled)
+        elif phase in FINAL:
             log.append(self._final(phase, max(self.ended, last.at + _TICK)))
         return log
 
@@ -219,7 +247,7 @@ class Record:
             and phase is not _COMPLETED
             and isinstance(outcome, BaseException)
         ):
-            message = self.describe(outcome)
+            message = self.describe(outcome, phase)
         if name is None:
             held_back = phase is _CANCELLED and isinstance(outcome, UpstreamTaskError)
             name = "NotReady" if held_back else _TITLES[phase]
@@ -239,9 +267,14 @@ class Record:
             kind, name, at, data, message, self.ident, flow_key, state_details=details
         )
 
-    def describe(self, error: BaseException) -> str:
+    @property
+    def name_of_retry(self) -> str:
+        """The name of Running in attempts after the first."""
+        return "Retrying"
+
+    def describe(self, error: BaseException, phase: StateType) -> str:
         """The message of the state that an error ends in."""
-        if self.phase is StateType.FAILED:
+        if phase is StateType.FAILED:
             return self.failure_text(error)
         return safe_text(error) or type(error).__name__
 
