@@ -264,7 +264,9 @@ def tell_of_end_here(run: Any, outcome: Outcome) -> None:
 
 def block_on_for(run: Any, coro: Coroutine[Any, Any, Any]) -> Any:
     """Block this thread for a coroutine that belongs to a run, on its loop."""
-    return block_on(run.scope.opened(), coro, context_of(run), run.name)
+    # Not `opened`: hooks are told of the end of a flow run, whose scope has ended.
+    scheduler = run.scope.scheduler or run.scope.host.open()
+    return block_on(scheduler, coro, context_of(run), run.name)
 
 
 def _allows_here(run: TaskFuture[Any], outcome: Outcome) -> bool:

@@ -164,7 +164,7 @@ async def _call_all(
 
 
 async def _in_threads(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> None:
-    scheduler = run.scope.scheduler or run.scope.opened()
+    scheduler = run.scope.scheduler or run.scope.host.open()
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
@@ -175,7 +175,7 @@ async def _in_threads(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> N
     if scheduler.is_here():
         job.start()
     else:
-        scheduler.call(lambda _: job.start(), None)
+        scheduler.call(HookJob.start, job)
     await over
 
 

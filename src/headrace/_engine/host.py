@@ -231,6 +231,8 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
     while not is_over:
         try:
             if cancel:
+                # Once: told again it might reach the next attempt of a flow.
+                cancel = False
                 stopping.tell_to_cancel(scope)
             is_over = _is_over(scope)
             if not is_over:
