@@ -87,7 +87,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
 
 
 async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
-    """The rest of `live` for a run with more to it: a name given by the user, hooks.
+    """The rest of `live` for a run with more to it: a name given by the user, hooks, a runner.
 
     Apart, so that the runs of most tasks do not pay for it.
     """
@@ -111,7 +111,12 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
         await hooking.tell_in_task(run, scheduler)
         if spec.timeout_seconds is not None:
             stopping.set_limit((scheduler, run, time()))
-        value = await plain_value(await spec.call(*run.args, **run.kwargs))
+        place = run.scope.place
+        if place is None:
+            value = await spec.call(*run.args, **run.kwargs)
+        else:
+            value = await place.run(run, scheduler)
+        value = await plain_value(value)
         if spec.timeout_seconds is not None:
             stopping.note_overrun(scheduler.loop, run)
         outcome = of_value(run, value)

@@ -87,8 +87,10 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
 
 
 def _ran_here(run: Record) -> bool:
-    # A task with a limit was run by a worker thread.
-    return not isinstance(run, TaskFuture) or run.spec.timeout_seconds is None
+    # A task with a limit was run by a worker thread, or by a runner elsewhere.
+    if not isinstance(run, TaskFuture):
+        return True
+    return run.spec.timeout_seconds is None and run.scope.place is None
 
 
 def _is_base(data: object) -> bool:
@@ -156,8 +158,9 @@ def _guarded(act: Callable[[], T]) -> T:
 
 
 def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
-    """Run a plain task in this thread; with a time limit, in a worker thread."""
-    if spec.timeout_seconds is not None:
+    """Run a plain task in this thread; elsewhere with a time limit or a runner."""
+    is_placed = holder is not None and holder.scope.place is not None
+    if spec.timeout_seconds is not None or is_placed:
         return _guarded(functools.partial(_call_under_limit, holder, spec, given))
     scope = _scope_of(holder)
     del holder  # see `outcome_of`
@@ -189,11 +192,12 @@ def _submit_and_block(
     on_loop = scope.scheduler is not None and scope.scheduler.thread_id == get_ident()
     if on_loop or not is_plain_code():
         limit = spec.timeout_seconds
-        reason = (
-            "it is a coroutine task and needs the event loop of this thread"
-            if spec.is_async
-            else f"it has a time limit (timeout_seconds={limit}) to be watched"
-        )
+        if spec.is_async:
+            reason = "it is a coroutine task and needs the event loop of this thread"
+        elif limit is not None:
+            reason = f"it has a time limit (timeout_seconds={limit}) to be watched"
+        else:
+            reason = f"the task runner of its flow, {scope.runner!r}, runs it elsewhere"
         instead = f"await {spec.name}.acall(...)"
         raise BlockedLoop(f"{spec.name}()", reason, instead)
     owner = holder if holder is not None else scope

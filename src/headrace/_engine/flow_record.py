@@ -7,6 +7,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._engine.host import Host
+from headrace._engine.places import settle_scope
 from headrace._engine.scopes import Scope
 from headrace.runs import FlowRun, Record
 from headrace.specs import FlowSpec
@@ -47,6 +48,7 @@ class FlowRecord(Record):
         self.handle: int | None = None
         # A flow that belongs to a scope that was cancelled is cancelled with it.
         self.scope.is_cancelled = parent is not None and parent.is_cancelled
+        settle_scope(self.scope, spec.task_runner)
         if spec.retry is not None:
             self.scope.keep_results()
 

@@ -38,6 +38,7 @@ from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_h
 from headrace._engine.in_place import announce, end
 from headrace._engine.naming import name_here, name_in_task
 from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
+from headrace._engine.places import leave
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
@@ -117,12 +118,13 @@ async def await_flow(
             run.rarely().stop = run.rarely().stop or CANCEL
             outcome = of_error(run, error, kind="Flow")
             interrupted = error
-        if spec.hooks is not None:
-            interrupted = await tell_of_end(run, outcome) or interrupted
+        interrupted = await _concluded(run, outcome) or interrupted
         if interrupted is not None:
             raise interrupted
     except GeneratorExit:
         is_closed = True
+        if run.scope.place is not None:
+            run.scope.place.close_soon()
         raise
     finally:
         run.scope.has_ended = True
@@ -136,6 +138,18 @@ async def await_flow(
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome, interrupted
+
+
+async def _concluded(
+    run: FlowRecord, outcome: Outcome
+) -> asyncio.CancelledError | None:
+    """Leave the runner and call the hooks; what cancelled the wait, if anything did."""
+    interrupted = None
+    if run.scope.runner is not None:
+        interrupted = await leave(run.scope)
+    if run.spec.hooks is not None:
+        interrupted = await tell_of_end(run, outcome) or interrupted
+    return interrupted
 
 
 async def _attempts(run: FlowRecord) -> Outcome:
@@ -250,6 +264,8 @@ def call_flow(
         outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
             outcome = _attempts_here(run)
+        if run.scope.runner is not None:
+            block_on_for(run, leave(run.scope))
         if spec.hooks is not None:
             tell_of_end_here(run, outcome)
     except RunInterrupted as error:

@@ -150,11 +150,11 @@ class Host:
     def stats(self) -> dict[str, int]:
         """Counts of what there is now."""
         scheduler = self.scheduler
-        threads = scheduler.threads if scheduler is not None else None
+        pools = scheduler.pools if scheduler is not None else []
         return {
-            "threads": threads.size if threads is not None else 0,
-            "running_threads": threads.running if threads is not None else 0,
-            "abandoned_threads": threads.abandoned if threads is not None else 0,
+            "threads": sum([pool.size for pool in pools]),
+            "running_threads": sum([pool.running for pool in pools]),
+            "abandoned_threads": sum([pool.abandoned for pool in pools]),
             "zombies": len(scheduler.zombies) if scheduler is not None else 0,
             "queued": (
                 len(scheduler.ready) + len(scheduler.dispatched)

@@ -32,6 +32,7 @@ from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome, may_retry
+from headrace._engine.places import pool_for
 from headrace._engine.resolve import ATOMS, Source
 from headrace._engine.retrying import retry_later
 from headrace.events import Announcer
@@ -75,6 +76,7 @@ class Scheduler:
         self.zombies: set[asyncio.Task[Any]] = set()
         self.helpers: set[asyncio.Task[Any]] = set()
         self.threads: Threads[Any] | None = None
+        self.pools: list[Threads[Any]] = []  # these, and those of runners
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
         self.hook_watch = HookWatch(self)
         self._woken: deque[tuple[Any, Any]] = deque()
@@ -138,8 +140,13 @@ class Scheduler:
 
     def _await_inputs(self, run: TaskFuture[Any]) -> None:
         required: list[Source] = run.upstreams
-        tolerated = run.rare.tolerated if run.rare is not None else None
+        rare = run.rare
+        tolerated = rare.tolerated if rare is not None else None
         run.missing = 0
+        if rare is not None and rare.turn is not None:
+            run.missing = 1
+            rare.turn.tell(functools.partial(self._wake_dependant, run))
+            rare.turn = None
         for source in (*required, *tolerated) if tolerated else required:
             if not isinstance(source, State) and source.phase not in FINAL:
                 run.missing += 1
@@ -191,7 +198,7 @@ class Scheduler:
         """Inputs are there and the time has come: start the run, or queue it."""
         if run.scope.is_cancelled:
             self.conclude(run, _CANCELLED, withdrawn(run))
-        elif run.spec.is_async:
+        elif run.spec.is_async or run.scope.place is not None:
             if self.ready or self.starting >= WINDOW:
                 self.ready.append(run)
             else:
@@ -199,7 +206,7 @@ class Scheduler:
         else:
             run.scope.active.add(run)
             self.dispatched.add(run)
-            self.workers().put(run)
+            pool_for(run, self).put(run)
 
     def fill(self) -> None:
         """Start what is ready, as far as the window allows.
@@ -226,13 +233,18 @@ class Scheduler:
     def workers(self) -> Threads[Any]:
         """The worker threads; none is started before the first job."""
         if self.threads is None:
-            settings = self.host.settings
-            self.threads = Threads(
-                functools.partial(thread_runs.perform, self),
-                self.host.max_threads,
-                settings.max_lent_threads,
-            )
+            self.threads = self.new_threads(None)
         return self.threads
+
+    def new_threads(self, limit: int | None) -> Threads[Any]:
+        """Worker threads, so many at once; none is started before the first job."""
+        threads: Threads[Any] = Threads(
+            functools.partial(thread_runs.perform, self),
+            limit or self.host.max_threads,
+            self.host.settings.max_lent_threads,
+        )
+        self.pools.append(threads)
+        return threads
 
     def spawn(self, coro: Any, *, name: str) -> asyncio.Task[Any]:
         """Start a coroutine of the engine's own, and keep it alive until it ends."""

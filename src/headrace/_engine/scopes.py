@@ -96,6 +96,10 @@ class Scope:
         direct: Runs called or awaited in place, and sub-flows, that have not ended.
         unseen: Failures that nobody was given.
         is_bare: Whether the attempts of its runs take the usual steps and no more.
+        is_sequential: Whether a run waits for the one submitted before it.
+        runner: The task runner of its flow, if that was given one.
+        place: Where bodies go on, if the runner takes them elsewhere.
+        threads: Worker threads of its own, if the runner has any.
         kept: What runs have given, for a flow that may run its body again; else None.
         is_cancelled: Whether everything in it ends as Cancelled from here on.
         has_ended: Whether it admits nothing any more.
@@ -105,9 +109,10 @@ class Scope:
     """
 
     __slots__ = (
-        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended", "host", "is_bare", "is_cancelled",
-        "kept", "kind", "on_idle", "open", "owner", "parent", "pid", "scheduler", "unseen",
-        "waiting",
+        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended",
+        "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind", "on_idle",
+        "open", "owner", "parent", "pid", "place", "runner", "scheduler", "threads",
+        "unseen", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +142,10 @@ class Scope:
         self.body: Any = None
         self.blocks: Any = None
         self.kept: dict[tuple[str, int], Any] | None = None
+        self.runner: Any = None
+        self.place: Any = None
+        self.threads: Any = None
+        self.is_sequential = False
         self._counters: dict[str, Iterator[int]] = {}
 
     @property

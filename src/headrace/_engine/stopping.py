@@ -112,7 +112,7 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
         run.scope.waiting.discard(run)
         if run.rare.timer is not None:
             run.rare.timer.cancel()
-    elif not run.spec.is_async:
+    elif not run.spec.is_async and run.scope.place is None:
         try:
             scheduler.dispatched.remove(run)
         except KeyError:
@@ -163,7 +163,7 @@ def leave_thread_behind(
     scope: Any, face: ThreadFace, job: Any, why: str = CANCEL
 ) -> None:
     """Abandon a thread whose body does not stop, say so, and end what it called."""
-    if scope.scheduler.threads.abandon(face, job):
+    if any(pool.abandon(face, job) for pool in scope.scheduler.pools):
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
             job.name,

@@ -10,6 +10,7 @@ from os import getpid
 from time import time
 from typing import Any, Final, TypeGuard, cast
 
+from headrace._concurrency.bodies import block_until, is_plain_code
 from headrace._engine.contents import container_of
 from headrace._engine.deferred import held_back
 from headrace._engine.gates import Gate, Shared, has_completed
@@ -23,6 +24,7 @@ from headrace._engine.mapping import (
 )
 from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
+from headrace._engine.sequences import Turn
 from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT
 from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
@@ -120,11 +122,34 @@ def submit_run(
     run = new_run(scope, spec, args, kwargs)
     if type(holder) in _RUNS:
         adopt(holder, run)
-    if scheduler.is_here():
+    if scope.is_sequential:
+        _in_sequence(holder, scheduler, run, wait_for)
+    elif scheduler.is_here():
         scheduler.take(run, wait_for)
     else:
         _hand_over(scheduler, [run], wait_for)
     return run
+
+
+def _in_sequence(
+    holder: Any, scheduler: Any, run: TaskFuture[Any], wait_for: object
+) -> None:
+    """Schedule a run to start when the one that its holder submitted before has ended.
+
+    Runs submitted by a run are a sequence of their own: they are part of its turn. In
+    plain code this blocks until the run has ended (CONC-03).
+    """
+    rare = holder.rarely()
+    turn = rare.latest = Turn(scheduler, rare.latest)
+    look_for_inputs(run, wait_for)
+    if run.upstreams is None:
+        run.upstreams = []
+    if scheduler.is_here():
+        turn.take(run)
+        return
+    scheduler.call(turn.take, run)
+    if is_plain_code():
+        block_until(lambda fire: run.watch(lambda _: fire()), look=run.lose)
 
 
 def _hand_over(scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object) -> None:
@@ -217,7 +242,10 @@ def _scheduled(
     if type(holder) in _RUNS:
         for run in runs:
             adopt(holder, run)
-    if scheduler.is_here():
+    if scope.is_sequential:
+        for run in runs:
+            _in_sequence(holder, scheduler, run, wait_for)
+    elif scheduler.is_here():
         take: Callable[..., None] = scheduler.take
         for run in runs:
             take(run, wait_for)

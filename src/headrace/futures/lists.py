@@ -55,7 +55,9 @@ class FutureList(list[F], Generic[F, R]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, Self]:
-        if len(self) >= SUBMITS_IN_A_ROW:
+        if self and self[0].scope.is_sequential:
+            yield from await_ends(self, None).__await__()
+        elif len(self) >= SUBMITS_IN_A_ROW:
             # The map() call took its time already: let the event loop turn.
             yield
         return self

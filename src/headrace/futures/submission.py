@@ -19,6 +19,7 @@ from uuid import UUID
 from headrace.futures.advice import warn_of_truth
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
+from headrace.futures.watching import await_ends
 from headrace.runs import TaskRun
 from headrace.states import State
 
@@ -45,7 +46,10 @@ class Submission(Generic[R_co]):
         self.future = future
 
     def __await__(self) -> Generator[Any, None, TaskFuture[R_co]]:
-        scheduler = self.future.scope.scheduler
+        scope = self.future.scope
+        scheduler = scope.scheduler
+        if scope.is_sequential:
+            yield from await_ends([self.future], None).__await__()
         scheduler.submits_in_a_row += 1
         if scheduler.submits_in_a_row > SUBMITS_IN_A_ROW and scheduler.is_here():
             # Code that submits in a loop lets the event loop turn now and then.

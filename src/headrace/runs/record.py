@@ -56,8 +56,8 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "is_left_behind", "message", "name", "parent", "scheduled", "stop",
-        "timer", "title", "tolerated",
+        "children", "is_left_behind", "latest", "message", "name", "parent", "scheduled", "stop",
+        "timer", "title", "tolerated", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -68,6 +68,8 @@ class Rare:
         self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
         self.timer: Any = None
         self.tolerated: list[Any] | None = None  # upstreams that may have failed
+        self.turn: Any = None  # the turn that has to be over before, in sequence
+        self.latest: Any = None  # the turn of what it submitted last, in sequence
         self.parent: Any = None
         self.children: set[Any] | None = None
         self.scheduled: State[Any] | None = None  # what asked for another attempt
