@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headrace.annotations import allow_failure, quote, unmapped
 from headrace.checks import check_cancelled
+from headrace.context import carry, get_run_context, tags
 from headrace.events import Observer, StateChanged
 from headrace.flows import Flow, flow
 from headrace.futures import (
@@ -14,6 +15,7 @@ from headrace.futures import (
     ref,
     wait,
 )
+from headrace.logging import get_run_logger
 from headrace.retries import exponential_backoff
 from headrace.runtime import Runtime
 from headrace.settings import Settings, temporary_settings
@@ -33,11 +35,15 @@ __all__ = (
     "TaskFutures",
     "allow_failure",
     "as_completed",
+    "carry",
     "check_cancelled",
     "exponential_backoff",
     "flow",
+    "get_run_context",
+    "get_run_logger",
     "quote",
     "ref",
+    "tags",
     "task",
     "temporary_settings",
     "unmapped",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from headrace._text import shown
 from headrace.runs import FlowRun, Record, TaskRun
 from headrace.states import State
 
@@ -54,15 +55,41 @@ class Observer(Protocol):
 
 
 class Announcer:
-    """Passes each event to each observer still in good standing."""
+    """Passes each event to each observer still in good standing.
 
-    __slots__ = ("_lock", "_observers")
+    Args:
+        observers: Them.
+        note: Called with the record of a run where and when it enters a state, in
+            whichever thread that is. It must not raise.
+    """
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    __slots__ = ("_lock", "_note", "_observers")
+
+    def __init__(
+        self,
+        observers: Iterable[Observer],
+        note: Callable[[Any], object] | None = None,
+    ) -> None:
         self._observers = tuple(observers)
+        self._note = note
         self._lock = threading.Lock()  # held only to drop one that failed
 
+    @property
+    def has_observers(self) -> bool:
+        """Whether anybody is to be told on the loop."""
+        return bool(self._observers)
+
     def announce(self, run: Record) -> None:
+        """Note and tell that a run has entered its latest state. On its loop."""
+        self.note(run)
+        self.tell(run)
+
+    def note(self, run: Record) -> None:
+        """Do what is to be done at once. Any thread; follow with `tell` on the loop."""
+        if self._note is not None:
+            self._note(run)
+
+    def tell(self, run: Record) -> None:
         """Tell of every state that a run has entered since this was last called.
 
         Always on the loop of that run. So the news of a thread may arrive late, and
@@ -89,4 +116,5 @@ class Announcer:
             if len(rest) == len(self._observers):
                 return  # on another loop it has failed as well, at the same time
             self._observers = rest
-        log.error("observer %r failed and is heard no more", failed, exc_info=error)
+        text = "observer %s failed and is heard no more"
+        log.error(text, shown(failed), exc_info=error)

@@ -18,7 +18,13 @@ from pydantic import (
     ValidationError,
 )
 
-__all__ = ("PREFIX", "Settings", "current_settings", "temporary_settings")
+__all__ = (
+    "PREFIX",
+    "Settings",
+    "current_settings",
+    "logs_prints_by_default",
+    "temporary_settings",
+)
 
 # The name of a variable is this and the name of the setting, in capitals.
 PREFIX: Final = "HEADRACE_"
@@ -129,6 +135,17 @@ def current_settings() -> Settings:
     """
     current = _CURRENT.get()
     return Settings.from_environment(os.environ) if current is None else current
+
+
+def logs_prints_by_default() -> bool:
+    """``logging_log_prints`` of the current settings.
+
+    A call outside of everything has to know, and 9 us for all of them is more than it
+    takes itself.
+    """
+    if _CURRENT.get() is None and f"{PREFIX}LOGGING_LOG_PRINTS" not in os.environ:
+        return False
+    return current_settings().logging_log_prints
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Generator
@@ -88,6 +89,21 @@ def _no_collector() -> Generator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _records_are_written_and_not_kept() -> Generator[None]:
+    # The log that pytest keeps for a test holds its errors, and so their frames.
+    def write(record: logging.LogRecord) -> bool:
+        logging.Formatter().format(record)
+        return False
+
+    loggers = [logging.getLogger(f"headrace.{kind}_runs") for kind in ("task", "flow")]
+    for logger in loggers:
+        logger.addFilter(write)
+    yield
+    for logger in loggers:
+        logger.removeFilter(write)
 
 
 def submitted(kind: Any, refs: list[weakref.ref[Any]], **options: Any) -> Any:

@@ -94,7 +94,7 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING
+        if record.levelno == logging.WARNING
     ]
 
 

@@ -12,10 +12,11 @@ import asyncio
 import contextlib
 import inspect
 import io
+import logging
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,6 +77,17 @@ def fits(promised: str, line: str) -> bool:
     return re.fullmatch(pattern, line) is not None
 
 
+@pytest.fixture
+def _logging_is_restored() -> Generator[None]:
+    """A page may set up logging, as its reader would."""
+    logger = logging.getLogger("headrace")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("_logging_is_restored")
 @pytest.mark.parametrize("program", list(programs()))
 def test_a_program_in_the_docs_prints_what_it_promises(
     program: list[Block], monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
 from headrace._engine.resolve import ATOMS
+from headrace._text import one_line
 from headrace.context import CURRENT
 from headrace.futures import TaskFuture
 from headrace.states import State, StateType, format_exception
@@ -197,9 +198,9 @@ def ask_to_retry(run: Any, outcome: Outcome) -> Any:
 def refused(run: Any, error: BaseException) -> None:
     """Log a condition that raised; the run is not retried then."""
     log.error(
-        "retry_condition_fn of %r raised %s; the run is not retried",
-        run.name,
-        format_exception(error),
+        "retry_condition_fn of '%s' raised %s; the run is not retried",
+        one_line(run.name),
+        one_line(format_exception(error)),
         exc_info=error,
     )
 

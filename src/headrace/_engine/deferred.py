@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
+from headrace._engine import run_logging
 from headrace._engine.gates import Gate, has_completed
 from headrace._engine.resolve import Source
 from headrace.exceptions import CancelledRun, UpstreamTaskError
@@ -16,6 +17,7 @@ __all__ = ("held_back", "prepare_retry", "withdrawn")
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
     """Write down that an attempt failed and when the next one is due."""
     rare = run.rarely()
+    run_logging.will_retry(run, data, delay)
     run.ended = now
     message = rare.message
     if rare.scheduled is not None:

@@ -110,6 +110,8 @@ def _scope_here(holder: Any) -> Generator[Scope]:
     scope.blocks = running_loop()
     is_over = False
     try:
+        if host.log_prints:
+            scope.look_at_prints()
         yield scope
         is_over = True
     finally:
@@ -130,6 +132,8 @@ async def _scope_on_loop(holder: Any) -> AsyncGenerator[Scope]:
     scope = Scope(host, "task run")
     is_over = False
     try:
+        if host.log_prints:
+            scope.look_at_prints()
         yield scope
         is_over = True
     except GeneratorExit:

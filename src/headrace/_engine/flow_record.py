@@ -9,6 +9,7 @@ from typing import Any, Final
 from headrace._engine.host import Host
 from headrace._engine.places import settle_scope
 from headrace._engine.scopes import Scope
+from headrace.context import TAGS
 from headrace.runs import FlowRun, Record
 from headrace.specs import FlowSpec
 from headrace.states import StateType, format_exception
@@ -45,6 +46,8 @@ class FlowRecord(Record):
         self.attempts = 0
         self.ident = self.log = self.rare = None
         self.context = self.upstreams = None
+        if tags := TAGS.get():
+            self.rarely().tags = tags
         self.handle: int | None = None
         # A flow that belongs to a scope that was cancelled is cancelled with it.
         self.scope.is_cancelled = parent is not None and parent.is_cancelled

@@ -18,7 +18,7 @@ from headrace._concurrency.bodies import (
     unshielded,
 )
 from headrace._concurrency.loops import running_loop
-from headrace._engine import stopping
+from headrace._engine import run_logging, stopping
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.called import (
     attempts_here,
@@ -68,6 +68,9 @@ def _validate(run: FlowRecord) -> None:
 def _entered(run: FlowRecord) -> None:
     if run.parent is not None:
         run.parent.enter(run)
+    if run.scope.log_prints:
+        run.scope.look_at_prints()
+    run_logging.flow_began(run)
     if run.scope.host.announcer is not None:
         announce(run)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from headrace._concurrency.bodies import ThreadFace
 from headrace._engine.stopping import leave_thread_behind
 from headrace._engine.thread_calls import ThreadCall
+from headrace._text import one_line
 from headrace.hooks import Hook
 from headrace.states import State, format_exception
 
@@ -32,7 +33,7 @@ def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
                 "the hook %s of %s returned something to await; decorate a coroutine "
                 "function as the hook, so that it is awaited",
                 hook.name,
-                run.name,
+                one_line(run.name),
             )
     except KeyboardInterrupt:
         raise
@@ -77,8 +78,8 @@ def _report(hook: Hook, run: Any, error: BaseException) -> None:
     log.error(
         "the hook %s of %s failed: %s",
         hook.name,
-        run.name,
-        format_exception(error),
+        one_line(run.name),
+        one_line(format_exception(error)),
         exc_info=error,
     )
 
@@ -243,7 +244,7 @@ class HookJob:
         log.error(
             "the hook %s of %s goes on after its limit; it is left behind",
             self._hooks[index].name,
-            self._run.name,
+            one_line(self._run.name),
         )
         leave_thread_behind(self._run.scope, self._face, self.call)
         rest = self._hooks[index + 1 :]

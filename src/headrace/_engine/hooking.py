@@ -18,6 +18,7 @@ from headrace._engine import stopping
 from headrace._engine.hook_calls import HookJob, await_hook, call_hook
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scopes import context_of
+from headrace._text import one_line
 from headrace.exceptions import UpstreamTaskError
 from headrace.futures.watching import settle, tell_loop
 from headrace.hooks import Hook
@@ -257,5 +258,7 @@ class LimitHere:
             self._timer.cancel()
 
     def _pass(self) -> None:
-        log.error("the hooks of %s took too long; it is cancelled", self._run.name)
+        log.error(
+            "the hooks of %s took too long; it is cancelled", one_line(self._run.name)
+        )
         stopping.cancel(self._scheduler, self._run)

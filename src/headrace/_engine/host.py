@@ -21,12 +21,13 @@ from headrace._concurrency.outlasting import outlast
 from headrace._concurrency.threads import Threads
 from headrace._engine import stopping
 from headrace._engine.in_place import end_abandoned
+from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
-from headrace.settings import Settings, current_settings
+from headrace.settings import Settings, current_settings, logs_prints_by_default
 
 __all__ = ("Host", "drop_scope", "finish_scope", "finish_scope_here")
 
@@ -54,7 +55,8 @@ class Host:
         self._settings = settings
         self._max_threads = max_threads
         observers = tuple(observers)
-        self.announcer = Announcer(observers) if observers else None
+        note = debug_note()
+        self.announcer = Announcer(observers, note) if observers or note else None
         self.scheduler: Scheduler | None = None
         self.pid = os.getpid()
         self._helper: HelperLoop | None = None
@@ -73,6 +75,13 @@ class Host:
     def max_threads(self) -> int:
         """Most plain bodies that run at once."""
         return self._max_threads or self.settings.max_threads
+
+    @property
+    def log_prints(self) -> bool:
+        """Whether prints are logged where neither a task nor a flow says."""
+        if self._settings is None:
+            return logs_prints_by_default()
+        return self._settings.logging_log_prints
 
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
@@ -186,11 +195,14 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
         scope.tell_when_idle(lambda: tell_loop(loop, settle, idle))
         await idle
 
-    interrupted = await outlast(
-        wait,
-        is_over=lambda: scope.is_idle,
-        when_cancelled=lambda: stopping.cancel_scope(scope),
-    )
+    try:
+        interrupted = await outlast(
+            wait,
+            is_over=lambda: scope.is_idle,
+            when_cancelled=lambda: stopping.cancel_scope(scope),
+        )
+    finally:
+        _print_again(scope)
     scope.has_ended = True
     return interrupted
 
@@ -198,7 +210,13 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
 def drop_scope(scope: Scope) -> None:
     """End a scope whose own code was closed and can wait for nothing any more."""
     scope.has_ended = True
+    _print_again(scope)
     stopping.tell_to_cancel(scope)
+
+
+def _print_again(scope: Scope) -> None:
+    if scope.owner is None:  # a flow run has it done when it has its final state
+        scope.print_again()
 
 
 def _fire(fire: Callable[[], None]) -> None:
@@ -221,6 +239,13 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
             this returns, by raising it, when they have ended. A second one is
             raised at once.
     """
+    try:
+        _block_for_idle(scope, cancel=cancel)
+    finally:
+        _print_again(scope)
+
+
+def _block_for_idle(scope: Scope, *, cancel: bool) -> None:
     if scope.host.is_forked():
         scope.has_ended = True  # its runs go on in the parent, and nothing of it here
         return

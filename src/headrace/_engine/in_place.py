@@ -12,6 +12,7 @@ from collections.abc import Callable
 from time import time
 from typing import Any, Final
 
+from headrace._engine import run_logging
 from headrace._engine.families import end_family
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import CANCEL, Outcome
@@ -22,19 +23,24 @@ from headrace.states import FINAL, StateType
 __all__ = ("announce", "begin", "end", "end_abandoned")
 
 _RUNNING: Final = StateType.RUNNING
+_COMPLETED: Final = StateType.COMPLETED
 _CANCELLED: Final = StateType.CANCELLED
 
 
 def announce(run: Record) -> None:
     """Have the observers told of a run's latest state, on the loop."""
     host = run.scope.host
-    if host.announcer is None:
+    announcer = host.announcer
+    if announcer is None:
+        return
+    announcer.note(run)
+    if not announcer.has_observers:
         return
     scheduler = run.scope.scheduler or host.open()
     if scheduler.is_here():
-        host.announcer.announce(run)
+        announcer.tell(run)
     elif not scheduler.loop.is_closed():
-        scheduler.call(host.announcer.announce, run)
+        scheduler.call(announcer.tell, run)
 
 
 def begin(run: Record) -> None:
@@ -57,7 +63,10 @@ def end(run: Any, outcome: Outcome) -> None:
     run.ended = time()
     # Not before: whoever reads a final phase, on any thread, finds the rest there.
     run.phase = phase
+    inner = run.inner_scope()
     try:
+        if phase is not _COMPLETED or inner is not None:
+            run_logging.ended(run)
         if run.rare is not None:
             end_family(run, phase)
         if run.scope.host.announcer is not None:
@@ -69,7 +78,6 @@ def end(run: Any, outcome: Outcome) -> None:
         home = run.home()
         if home is not None:
             home.leave(run)
-        inner = run.inner_scope()
         if inner is not None:
             inner.let_go()
 

@@ -19,12 +19,18 @@ import functools
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from time import perf_counter, time
+from time import time
 from typing import Any, Final
 
-from headrace._concurrency.inbox import SLICE_SECONDS, Inbox
+from headrace._concurrency.inbox import Inbox
 from headrace._concurrency.threads import Threads
-from headrace._engine import coroutine_runs, hooking, stopping, thread_runs
+from headrace._engine import (
+    coroutine_runs,
+    hooking,
+    run_logging,
+    stopping,
+    thread_runs,
+)
 from headrace._engine.deferred import held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
 from headrace._engine.hook_calls import HookWatch
@@ -35,6 +41,7 @@ from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
 from headrace._engine.resolve import ATOMS, Source
 from headrace._engine.retrying import retry_later
+from headrace._engine.waking import Waker
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
@@ -79,8 +86,8 @@ class Scheduler:
         self.pools: list[Threads[Any]] = []  # these, and those of runners
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
         self.hook_watch = HookWatch(self)
-        self._woken: deque[tuple[Any, Any]] = deque()
-        self._waking = False
+        self.waker = Waker(loop, self._inputs_ended)
+        self.wake = self.waker.wake
 
     def is_here(self) -> bool:
         """Whether the present code runs on this scheduler's loop."""
@@ -145,7 +152,7 @@ class Scheduler:
         run.missing = 0
         if rare is not None and rare.turn is not None:
             run.missing = 1
-            rare.turn.tell(functools.partial(self._wake_dependant, run))
+            rare.turn.tell(functools.partial(self.waker.wake_dependant, run))
             rare.turn = None
         for source in (*required, *tolerated) if tolerated else required:
             if not isinstance(source, State) and source.phase not in FINAL:
@@ -172,7 +179,9 @@ class Scheduler:
 
         def ended(_: object) -> None:
             # A run of another runtime: its loop tells ours.
-            tell_loop(self.loop, functools.partial(self._wake_waiter, source, waiter))
+            tell_loop(
+                self.loop, functools.partial(self.waker.wake_waiter, source, waiter)
+            )
 
         source.watch(ended)
 
@@ -302,10 +311,14 @@ class Scheduler:
         run.outcome = outcome
         run.ended = time()
         scope = run.scope
-        if phase is not _COMPLETED and not run.seen:
-            scope.unseen.add(run)
         # Last: whoever reads a final phase, on any thread, finds the rest there.
-        run.phase = phase
+        if phase is _COMPLETED:
+            run.phase = phase
+        else:
+            if not run.seen:
+                scope.unseen.add(run)
+            run.phase = phase
+            run_logging.ended(run)
         if run.rare is not None:
             end_family(run, phase)
         if self.announcer is not None:
@@ -318,67 +331,6 @@ class Scheduler:
             self.wake(run)
         if scope.on_idle is not None:
             scope.check_idle()
-
-    def wake_one(self, run: TaskFuture[Any], waiter: Any) -> None:
-        """Wake somebody who asked when the run had already ended."""
-        self._woken.append((run, (waiter,)))
-        if not self._waking:
-            self._wake_all()
-
-    def wake(self, run: Any) -> None:
-        """Wake who waits for a run that has ended."""
-        waiters, run.waiters = run.waiters, None
-        if waiters is None:
-            return
-        # Inside another wake only queue: a long chain of runs that are held back one
-        # by the other must not use up the stack.
-        if self._waking or len(waiters) > 1:
-            self._woken.append((run, waiters))
-            if not self._waking:
-                self._wake_all()
-            return
-        self._waking = True
-        try:
-            self._wake_waiter(run, waiters[0])
-        finally:
-            self._waking = False
-            if self._woken:
-                self._wake_all()
-
-    def _wake_all(self) -> None:
-        """Wake in slices, so that a run with 100 000 dependants holds up nobody."""
-        self._waking = True
-        until = perf_counter() + SLICE_SECONDS
-        count = 0
-        woken = self._woken
-        try:
-            while woken:
-                run, waiters = woken.popleft()
-                for index, waiter in enumerate(waiters):
-                    self._wake_waiter(run, waiter)
-                    count += 1
-                    if not count % 32 and perf_counter() > until:
-                        woken.appendleft((run, waiters[index + 1 :]))
-                        return
-        finally:
-            if woken:
-                self.loop.call_soon(self._wake_all)
-            else:
-                self._waking = False
-
-    def _wake_waiter(self, run: TaskFuture[Any], waiter: Any) -> None:
-        if type(waiter) in _RUNS:
-            self._wake_dependant(waiter)
-        elif callable(waiter):
-            waiter(run)
-        elif not waiter.done():  # a future of asyncio
-            waiter.set_result(None)
-
-    def _wake_dependant(self, run: TaskFuture[Any]) -> None:
-        run.missing -= 1
-        if not run.missing and run.phase is _PENDING:
-            run.scope.waiting.discard(run)
-            self._inputs_ended(run)
 
     def cancel(self, run: TaskFuture[Any]) -> None:
         """See `headrace._engine.stopping.cancel`."""

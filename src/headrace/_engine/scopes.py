@@ -15,6 +15,7 @@ from uuid import UUID
 
 from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
+from headrace.logging.prints import log_prints_for, print_again_for
 from headrace.runs import Record
 from headrace.states import StateType
 
@@ -106,12 +107,14 @@ class Scope:
         body: The asyncio task its own body runs in, which ends by itself.
         blocks: The loop that its plain body found running in its thread, and that
             cannot go on before the body ends.
+        looks_at_prints: Whether prints are looked at on behalf of it.
     """
 
     __slots__ = (
         "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended",
-        "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind", "on_idle",
-        "open", "owner", "parent", "pid", "place", "runner", "scheduler", "threads",
+        "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
+        "looks_at_prints", "on_idle", "open", "owner", "parent", "pid", "place",
+        "runner", "scheduler", "threads",
         "unseen", "waiting",
     )  # fmt: skip
 
@@ -128,7 +131,8 @@ class Scope:
         self.kind = kind
         self.parent = parent
         self.owner = owner
-        self._ended: tuple[str, int] | None = None  # name and id of the flow run
+        # Name and id of the flow run, name of the flow.
+        self._ended: tuple[str, int, str] | None = None
         self.scheduler: Any = host.scheduler
         self.open = 0
         self.active: set[Any] = set()
@@ -146,6 +150,7 @@ class Scope:
         self.place: Any = None
         self.threads: Any = None
         self.is_sequential = False
+        self.looks_at_prints = False
         self._counters: dict[str, Iterator[int]] = {}
 
     @property
@@ -164,6 +169,13 @@ class Scope:
         if self._ended is not None:
             return self._ended[0]
         return self.owner.name if self.owner is not None else ""
+
+    @property
+    def flow_name(self) -> str | None:
+        """The name of the flow, if this is the scope of a flow run."""
+        if self._ended is not None:
+            return self._ended[2]
+        return None if self.owner is None else self.owner.spec.name
 
     @property
     def id(self) -> str | None:
@@ -188,6 +200,14 @@ class Scope:
         if counter is None:
             counter = self._counters.setdefault(task_key, itertools.count())
         return counter
+
+    def dynamic_keys(self) -> dict[str, int]:
+        """Of each task key, the number that its latest run was given."""
+        # count(3) is what gives 3 next; looking at it must not take it.
+        return {
+            key: int(repr(counter)[len("count(") : -1]) - 1
+            for key, counter in tuple(self._counters.items())
+        }
 
     def opened(self) -> Any:
         """The scheduler, opened now if nothing was submitted before.
@@ -246,6 +266,34 @@ class Scope:
         self._counters.clear()
         self.unseen.clear()
 
+    # -- prints ------------------------------------------------------------------
+
+    @property
+    def log_prints(self) -> bool:
+        """Whether what runs in it print is logged, where their tasks do not say."""
+        owner = self.owner
+        said: bool | None = None if owner is None else owner.spec.log_prints
+        if said is not None:
+            return said
+        if self.parent is not None:
+            return self.parent.log_prints
+        default: bool = self.host.log_prints
+        return default
+
+    def look_at_prints(self) -> None:
+        """Have prints looked at until it ends: something in it may log them."""
+        if not self.looks_at_prints:
+            self.looks_at_prints = True
+            log_prints_for(self)
+            if self.has_ended:
+                self.print_again()  # as nobody will, from here on
+
+    def print_again(self) -> None:
+        """What it was looked at for has ended."""
+        if self.looks_at_prints:
+            self.looks_at_prints = False
+            print_again_for(self)
+
     # -- direct runs -------------------------------------------------------------
 
     def enter(self, run: Record) -> None:
@@ -299,9 +347,10 @@ class Scope:
         """
         owner = self.owner
         if owner is not None:
-            self._ended = owner.name, owner.run_key()
+            self._ended = owner.name, owner.run_key(), owner.spec.name
             self.owner = None
         self.body = None
+        self.print_again()
         self.unseen.clear()
 
     def verdict_of_unseen(self) -> tuple[StateType, Any] | None:

@@ -22,6 +22,7 @@ from headrace._engine.deferred import withdrawn
 from headrace._engine.families import cancel_children
 from headrace._engine.in_place import end_abandoned
 from headrace._engine.outcomes import CANCEL, LIMIT, of_error
+from headrace._text import one_line
 from headrace.exceptions import RunInterrupted
 from headrace.states import FINAL, StateType
 
@@ -69,7 +70,7 @@ def note_overrun(loop: asyncio.AbstractEventLoop, run: Any) -> None:
         log.warning(
             "%s completed after its limit of %s seconds: it never let the event loop "
             "run, so it could not be stopped",
-            run.name,
+            one_line(run.name),
             run.spec.timeout_seconds,
         )
 
@@ -166,7 +167,7 @@ def leave_thread_behind(
     if any(pool.abandon(face, job) for pool in scope.scheduler.pools):
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
-            job.name,
+            one_line(job.name),
             "at its time limit" if why == LIMIT else "when it was cancelled",
         )
         end_abandoned(scope, face.claim, cancel_scope)
@@ -185,7 +186,7 @@ def leave_behind(
     log.warning(
         "%s still runs %s seconds after it %s; it is left behind and what it returns "
         "is dropped",
-        name,
+        one_line(name),
         scheduler.host.settings.cancel_grace_seconds,
         "exceeded its time limit" if why is LIMIT else "was cancelled",
     )

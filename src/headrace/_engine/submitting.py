@@ -26,7 +26,7 @@ from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
 from headrace._engine.sequences import Turn
 from headrace.annotations import allow_failure, is_mark, quote
-from headrace.context import CURRENT
+from headrace.context import CURRENT, TAGS
 from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
@@ -84,9 +84,16 @@ def new_run(
     """The record of a run, its number drawn and its context taken."""
     number, context = next(scope.counter(spec.key)), copy_context()
     named = kwargs or NO_KWARGS
+    run: TaskFuture[Any]
     if spec.is_async:
-        return AsyncTaskFuture(scope, spec, args, named, context, number, time())
-    return TaskFuture(scope, spec, args, named, context, number, time())
+        run = AsyncTaskFuture(scope, spec, args, named, context, number, time())
+    else:
+        run = TaskFuture(scope, spec, args, named, context, number, time())
+    if tags := TAGS.get():
+        run.rarely().tags = tags
+    if spec.log_prints:
+        scope.look_at_prints()
+    return run
 
 
 def adopt(holder: Any, run: TaskFuture[Any]) -> None:
@@ -212,10 +219,12 @@ def unready_map(
 ) -> FutureList[Any, Any]:
     """`map_runs`, for coroutine code that maps over a pending future."""
     wait_for = materialised(wait_for)
+    # It is awaited later, and elsewhere: the runs get the context of this very call.
+    context = copy_context()
     return UnreadyTaskFutures(
         spec.name,
         cast("Sequence[TaskFuture[Any]]", has_pending(args, kwargs)),
-        lambda: _scheduled(holder, spec, args, kwargs, wait_for),
+        lambda: context.run(_scheduled, holder, spec, args, kwargs, wait_for),
     )
 
 
@@ -242,7 +251,19 @@ def _scheduled(
     if type(holder) in _RUNS:
         for run in runs:
             adopt(holder, run)
-    if scope.is_sequential:
+    if tags := TAGS.get():
+        for run in runs:
+            run.rarely().tags = tags
+    if spec.log_prints:
+        scope.look_at_prints()
+    _take_all(holder, scheduler, runs, wait_for)
+    return gathered(runs, is_async=spec.is_async)
+
+
+def _take_all(
+    holder: Any, scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object
+) -> None:
+    if holder.scope.is_sequential:
         for run in runs:
             _in_sequence(holder, scheduler, run, wait_for)
     elif scheduler.is_here():
@@ -252,7 +273,6 @@ def _scheduled(
     else:
         for start in range(0, len(runs), 512):
             _hand_over(scheduler, runs[start : start + 512], wait_for)
-    return gathered(runs, is_async=spec.is_async)
 
 
 def _gate(scope: Scope, spec: TaskSpec, value: object) -> Gate | None:

@@ -133,7 +133,8 @@ def _attempt(
     run.attempts += 1
     run.phase = _RUNNING
     if scheduler.announcer is not None:
-        scheduler.call(scheduler.announce, run)
+        scheduler.announcer.note(run)
+        scheduler.call(scheduler.announcer.tell, run)
     if run.spec.hooks is not None and run.spec.hooks.running:
         _tell(scheduler, run)
     if run.spec.timeout_seconds is not None:

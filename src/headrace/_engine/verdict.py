@@ -8,6 +8,7 @@ from typing import Any, Final
 from headrace._engine.outcomes import Outcome, of_value
 from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
+from headrace._text import one_line
 from headrace.exceptions import CrashedRun
 from headrace.futures import (
     AsyncTaskFuture,
@@ -163,10 +164,10 @@ def log_unseen(scope: Scope, name: str) -> None:
     named = ", ".join(f"{run.name} ({run.last_state.name})" for run in _first(scope))
     log.warning(
         "%s ended with %d failed run%s that nobody asked for: %s%s",
-        name or scope.kind,
+        one_line(name or scope.kind),
         count,
         "s" if count > 1 else "",
-        named,
+        one_line(named),
         ", ..." if count > 3 else "",
     )
     scope.unseen.clear()

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from headrace._concurrency.loops import is_asyncio_task
+from headrace._text import one_line, shown
 from headrace.exceptions import CrashedRun
 from headrace.futures.advice import (
     not_callable,
@@ -271,7 +272,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             try:
                 context.run(fn, run)
             except BaseException:
-                log.exception("callback %r of %s failed", fn, run.name)
+                name = one_line(run.name)
+                log.exception("callback %s of %s failed", shown(fn), name)
 
         self.watch(call, soon=True)
 
@@ -312,7 +314,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     def add_waiter(self, waiter: Any) -> None:
         """Wake a dependant, a loop's future or a callback at the end. On the loop."""
         if self.phase in FINAL:
-            self.scope.scheduler.wake_one(self, waiter)
+            self.scope.scheduler.waker.wake_one(self, waiter)
         elif self.waiters is None:
             self.waiters = [waiter]
         else:

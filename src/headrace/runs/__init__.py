@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from headrace.runs.record import Rare, Record, Scoped
-from headrace.runs.views import FlowRun, RunView, TaskRun
+from headrace.runs.views import FlowRun, RunView, TaskRun, record_of
 
-__all__ = ("FlowRun", "Rare", "Record", "RunView", "Scoped", "TaskRun")
+__all__ = (
+    "FlowRun",
+    "Rare",
+    "Record",
+    "RunView",
+    "Scoped",
+    "TaskRun",
+    "record_of",
+)

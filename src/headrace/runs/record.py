@@ -56,8 +56,8 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "is_left_behind", "latest", "message", "name", "parent", "scheduled", "stop",
-        "timer", "title", "tolerated", "turn",
+        "children", "is_left_behind", "latest", "message", "name", "parent",
+        "scheduled", "stop", "tags", "timer", "title", "tolerated", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class Rare:
         self.title: str | None = None  # of the run, if not the usual one
         self.message: str | None = None
         self.is_left_behind = False  # its body still runs, so it is not retried
+        self.tags: frozenset[str] = frozenset()  # of the `tags` blocks around
         self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
         self.timer: Any = None
         self.tolerated: list[Any] | None = None  # upstreams that may have failed
@@ -107,6 +108,12 @@ class Record:
         if rare is not None and rare.title is not None:
             return rare.title
         return f"{self.spec.name}-{self.number}"
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags that the run was made with, beside those of its task."""
+        rare = self.rare
+        return frozenset() if rare is None else rare.tags
 
     def parameters(self) -> dict[str, Any]:
         """What each parameter of its function gets; nothing once it has ended."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.states import State, StateType
 
-__all__ = ("FlowRun", "RunView", "TaskRun")
+__all__ = ("FlowRun", "RunView", "TaskRun", "record_of")
 
 
 class RunView:
@@ -103,6 +103,11 @@ class TaskRun(RunView):
     __slots__ = ()
 
     @property
+    def task_name(self) -> str:
+        """The name of its task."""
+        return str(self._run.spec.name)
+
+    @property
     def task_key(self) -> str:
         """Module and qualified name of the task's function."""
         return str(self._run.spec.key)
@@ -120,8 +125,8 @@ class TaskRun(RunView):
 
     @property
     def tags(self) -> set[str]:
-        """The tags of the run."""
-        return set(self._run.spec.tags)
+        """The tags of its task, and those of the `headrace.tags` blocks around."""
+        return {*self._run.spec.tags, *self._run.tags}
 
     @property
     def task_version(self) -> str | None:
@@ -141,10 +146,20 @@ class FlowRun(RunView):
         return str(self._run.spec.name)
 
     @property
+    def tags(self) -> set[str]:
+        """Those of the `headrace.tags` blocks around its call."""
+        return set(self._run.tags)
+
+    @property
     def flow_version(self) -> str | None:
         """The version its flow was given."""
         version: str | None = self._run.spec.version
         return version
+
+
+def record_of(view: RunView) -> Any:
+    """The record that a view shows: for the engine."""
+    return view._run  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - ours
 
 
 def _moment(at: float | None) -> datetime | None:

@@ -128,8 +128,10 @@ class Runtime:
         self._host = self._new_host()
 
     def _open(self) -> None:
-        _ = self._host.settings  # read now, not at the first run
+        settings = self._host.settings  # read now, not at the first run
         self._scope = Scope(self._host, "runtime")
+        if settings.logging_log_prints:
+            self._scope.look_at_prints()
         self._token = CURRENT.set(self._scope)
 
     def _close(self) -> Scope:

@@ -1,0 +1,102 @@
+"""Wakes who waits for the end of a run: dependants, callbacks, futures of asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from headrace._concurrency.inbox import SLICE_SECONDS
+from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.states import StateType
+
+__all__ = ("Waker",)
+
+_PENDING: Final = StateType.PENDING
+_RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
+
+
+class Waker:
+    """On one loop. A long chain does not use up the stack, nor a crowd hold the loop.
+
+    Args:
+        loop: The loop.
+        inputs_ended: Called with a run when nothing is left that it waits for.
+    """
+
+    __slots__ = ("_inputs_ended", "_loop", "_waking", "_woken")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        inputs_ended: Callable[[TaskFuture[Any]], object],
+    ) -> None:
+        self._loop = loop
+        self._inputs_ended = inputs_ended
+        self._woken: deque[tuple[Any, Any]] = deque()
+        self._waking = False
+
+    def wake_one(self, run: TaskFuture[Any], waiter: Any) -> None:
+        """Wake somebody who asked when the run had already ended."""
+        self._woken.append((run, (waiter,)))
+        if not self._waking:
+            self._wake_all()
+
+    def wake(self, run: Any) -> None:
+        """Wake who waits for a run that has ended."""
+        waiters, run.waiters = run.waiters, None
+        if waiters is None:
+            return
+        # Inside another wake only queue: a long chain of runs that are held back one
+        # by the other must not use up the stack.
+        if self._waking or len(waiters) > 1:
+            self._woken.append((run, waiters))
+            if not self._waking:
+                self._wake_all()
+            return
+        self._waking = True
+        try:
+            self.wake_waiter(run, waiters[0])
+        finally:
+            self._waking = False
+            if self._woken:
+                self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Wake in slices, so that a run with 100 000 dependants holds up nobody."""
+        self._waking = True
+        until = perf_counter() + SLICE_SECONDS
+        count = 0
+        woken = self._woken
+        try:
+            while woken:
+                run, waiters = woken.popleft()
+                for index, waiter in enumerate(waiters):
+                    self.wake_waiter(run, waiter)
+                    count += 1
+                    if not count % 32 and perf_counter() > until:
+                        woken.appendleft((run, waiters[index + 1 :]))
+                        return
+        finally:
+            if woken:
+                self._loop.call_soon(self._wake_all)
+            else:
+                self._waking = False
+
+    def wake_waiter(self, run: TaskFuture[Any], waiter: Any) -> None:
+        """Wake whoever it is: a dependant, a callback, a future of asyncio."""
+        if type(waiter) in _RUNS:
+            self.wake_dependant(waiter)
+        elif callable(waiter):
+            waiter(run)
+        elif not waiter.done():  # a future of asyncio
+            waiter.set_result(None)
+
+    def wake_dependant(self, run: TaskFuture[Any]) -> None:
+        """One thing less that a run waits for."""
+        run.missing -= 1
+        if not run.missing and run.phase is _PENDING:
+            run.scope.waiting.discard(run)
+            self._inputs_ended(run)
