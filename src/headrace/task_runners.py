@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
+
+from headrace._concurrency.processes import Processes
 
 __all__ = (
     "BaseTaskRunner",
     "Call",
     "ConcurrentTaskRunner",
     "LocalTaskRunner",
+    "ProcessPoolTaskRunner",
     "Runner",
     "SequentialTaskRunner",
     "TaskConcurrencyType",
@@ -85,14 +88,25 @@ class BaseTaskRunner:
         """A runner with the same options; each flow run uses one of its own."""
         return copy.copy(self)
 
+    def options(self) -> dict[str, object]:
+        """What it was made with, by name."""
+        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
+
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
+        return (
+            isinstance(other, BaseTaskRunner)
+            and type(other) is type(self)
+            and other.options() == self.options()
+        )
 
     def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
+        return hash((type(self), *self.options().values()))
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.options()  # what is open stays here
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({shown})"
 
 
@@ -135,6 +149,45 @@ class ThreadPoolTaskRunner(LocalTaskRunner):
 
     def __init__(self, max_workers: int | None = None) -> None:
         self.max_workers = checked_workers(type(self).__name__, max_workers)
+
+
+class ProcessPoolTaskRunner(BaseTaskRunner):
+    """Plain bodies in processes, for those that compute; coroutine bodies on the loop.
+
+    Processes are started when needed and kept for the flow run. Functions, arguments
+    and results are pickled (by cloudpickle). A time limit or a cancel kills the process
+    of its run. A process that dies fails the attempt it had, which is retried as usual.
+
+    Workers import the script that started them: put what it does under
+    ``if __name__ == "__main__":``.
+
+    Args:
+        max_workers: Most processes at once; None for one for each processor.
+
+    Raises:
+        TypeError, ValueError: ``max_workers`` is no whole number above 0.
+    """
+
+    concurrency_type = TaskConcurrencyType.PARALLEL
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        self.max_workers = checked_workers(type(self).__name__, max_workers)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Self]:
+        """See `Runner.open`."""
+        self._processes = Processes(self.max_workers)
+        try:
+            yield self
+        finally:
+            await self._processes.aclose()
+            del self._processes
+
+    async def run(self, call: Call) -> Any:
+        """See `Runner.run`."""
+        if call.is_async:
+            return await call.fn(*call.args, **call.kwargs)
+        return await self._processes.call(call.name, call.fn, call.args, call.kwargs)
 
 
 def checked_workers(kind: str, given: object) -> int | None:

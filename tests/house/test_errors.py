@@ -21,6 +21,10 @@ EXAMPLES: list[BaseException] = [
     exceptions.UnfinishedRun(TEXT),
     exceptions.MissingResult(TEXT),
     exceptions.UpstreamTaskError("total-0", "load-0", "Failed", "FAILED"),
+    exceptions.WorkerDied("resize", 4711, signal_name="SIGKILL"),
+    exceptions.NotPicklable(
+        "resize", "the argument 'lock'", "_thread.lock", "TypeError: cannot pickle it"
+    ),
     exceptions.MappingLengthMismatch("load", {"x": 1, "y": 2}),
     exceptions.MappingMissingIterable("load", {"x": "1"}),
     exceptions.ParameterBindError(

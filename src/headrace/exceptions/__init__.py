@@ -8,6 +8,8 @@
     ├── UnfinishedRun             a result was asked of a run that has none yet
     ├── MissingResult             a run completed, and its result is not to be had
     ├── UpstreamTaskError         a run was held back: an input did not complete
+    ├── WorkerDied                a worker process ended while it ran a task
+    ├── NotPicklable              (TypeError) this cannot go to or from a worker process
     ├── MappingLengthMismatch     map() got iterables of different lengths
     ├── MappingMissingIterable    map() got nothing to iterate over
     ├── ParameterBindError        (TypeError) arguments do not fit the signature
@@ -48,10 +50,12 @@ from headrace.exceptions.ends import (
     CrashedRun,
     FailedRun,
     MissingResult,
+    NotPicklable,
     PausedRun,
     RunInterrupted,
     UnfinishedRun,
     UpstreamTaskError,
+    WorkerDied,
 )
 from headrace.exceptions.places import (
     BlockedLoop,
@@ -77,6 +81,7 @@ __all__ = (
     "MappingMissingIterable",
     "MissingContextError",
     "MissingResult",
+    "NotPicklable",
     "ParameterBindError",
     "ParameterTypeError",
     "PausedRun",
@@ -88,4 +93,5 @@ __all__ = (
     "UnfinishedRun",
     "UnreadyMap",
     "UpstreamTaskError",
+    "WorkerDied",
 )

@@ -9,10 +9,12 @@ __all__ = (
     "CrashedRun",
     "FailedRun",
     "MissingResult",
+    "NotPicklable",
     "PausedRun",
     "RunInterrupted",
     "UnfinishedRun",
     "UpstreamTaskError",
+    "WorkerDied",
 )
 
 
@@ -76,6 +78,68 @@ class UpstreamTaskError(HeadraceError):
             f"{self.upstream_name!r} ended as {self.upstream_state}. To run it all "
             f"the same, wrap that input in allow_failure(...): the body then gets "
             f"the upstream's exception in place of its value."
+        )
+
+
+class NotPicklable(HeadraceError, TypeError):
+    """Something cannot go to a worker process, or come back from it.
+
+    What was raised about it where it was tried is in the notes, or the ``__cause__``.
+
+    Args:
+        task_name: Whose call it was.
+        what: ``"the argument 'x'"``, ``"the result"``, ``"the exception"``, ...
+        type_name: Its type, or those of the arguments.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, task_name: str, what: str, type_name: str, reason: str) -> None:
+        super().__init__(task_name, what, type_name, reason)
+        self.task_name = task_name
+        self.what = what
+        self.type_name = type_name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} of {self.task_name!r}, of type {self.type_name}, cannot go "
+            f"from one process to another: {self.reason}. Use what can be pickled, such "
+            f"as the path of a file in place of the file, or run this task in a thread."
+        )
+
+
+class WorkerDied(HeadraceError):
+    """A worker process ended while it was running a task.
+
+    Args:
+        task_name: The task.
+        pid: The process.
+        exit_code: What it exited with, if it did.
+        signal_name: What killed it otherwise, such as ``"SIGKILL"``.
+    """
+
+    def __init__(
+        self,
+        task_name: str,
+        pid: int,
+        exit_code: int | None = None,
+        signal_name: str | None = None,
+    ) -> None:
+        super().__init__(task_name, pid, exit_code, signal_name)
+        self.task_name = task_name
+        self.pid = pid
+        self.exit_code = exit_code
+        self.signal_name = signal_name
+
+    def __str__(self) -> str:
+        if self.signal_name is not None:
+            how = f"was killed by {self.signal_name}"
+        else:
+            how = f"exited with code {self.exit_code}"
+        return (
+            f"the worker process {self.pid} {how} while it was running "
+            f"{self.task_name!r}. If the system runs out of memory, use fewer workers; "
+            f"look for a crash in a C extension, and for a call of os._exit() or kill."
         )
 
 

@@ -1,0 +1,299 @@
+"""Tasks in processes: real ones, so in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import Runtime, flow, task
+from headrace.exceptions import NotPicklable, WorkerDied
+from headrace.task_runners import ProcessPoolTaskRunner
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+
+@pytest.fixture
+def anyio_backend() -> object:
+    return "asyncio", {"use_uvloop": True}
+
+
+def two() -> ProcessPoolTaskRunner:
+    return ProcessPoolTaskRunner(max_workers=2)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text("utf-8").split(") ")[1][0] != "Z"
+
+
+@task
+def pid_of_body(_: object = None) -> int:
+    return os.getpid()
+
+
+@task
+def burn(seconds: float) -> int:
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+    return os.getpid()
+
+
+@pytest.mark.rule("CONC-04")
+def test_bodies_run_in_processes_that_are_kept_and_end_with_the_flow() -> None:
+    @flow(task_runner=two())
+    def main() -> Any:
+        first = pid_of_body.submit().result()
+        return [first, pid_of_body(), *pid_of_body.map(range(20)).result()]
+
+    pids = set(main())
+
+    assert 1 <= len(pids) <= 2
+    assert os.getpid() not in pids
+    assert not any(is_running(pid) for pid in pids)
+
+
+async def test_eight_bodies_of_a_second_take_four_on_two_processors() -> None:
+    @flow(task_runner=two())
+    async def main() -> Any:
+        await pid_of_body.map([1, 2]).aresult()  # have both started
+        began = time.monotonic()
+        pids = await burn.map([0.25] * 8).aresult()
+        return {"pids": pids, "took": time.monotonic() - began}
+
+    made = await main()
+
+    assert len(set(made["pids"])) == 2
+    assert made["took"] < 4 * 5 / 4  # promised: five seconds for bodies of one
+
+
+async def test_what_a_body_raises_comes_back_as_it_is_and_says_where_from() -> None:
+    class Mine(Exception):
+        pass
+
+    @task
+    def fails() -> None:
+        raise Mine("from there")
+
+    @task
+    def exits() -> None:
+        raise SystemExit(3)
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        return [[await fails.submit().astate(), await exits.submit().astate()]]
+
+    ((failed, crashed),) = await main()
+
+    with pytest.raises(Mine, match="from there") as caught:
+        failed.result()
+    assert "In the worker process" in caught.value.__notes__[0]
+    assert crashed.name == "Crashed"
+
+
+async def test_local_functions_generators_and_futures_work() -> None:
+    factor = 3
+
+    @task
+    def triple(x: int) -> int:
+        return factor * x
+
+    @task
+    def count(n: int) -> Generator[int]:
+        yield from range(n)
+
+    @task
+    async def here() -> int:
+        return os.getpid()
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        three: Any = triple.submit(1)
+        return [await count.submit(three).aresult(), await here.submit().aresult()]
+
+    assert await main() == [[0, 1, 2], os.getpid()]
+
+
+@pytest.mark.parametrize("what", ["argument", "result", "exception"])
+async def test_what_cannot_be_pickled_is_named(what: str) -> None:
+    @task(name="use")
+    def use(given: object) -> Any:
+        if what == "result":
+            return threading.Lock()
+        if what == "exception":
+            raise ValueError(threading.Lock())
+        return given
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        given = threading.Lock() if what == "argument" else None
+        return await (await use.submit(given))
+
+    with pytest.raises(NotPicklable, match=r"of 'use-0'.*cannot pickle"):
+        await main()
+
+
+async def test_a_process_that_dies_costs_one_attempt_and_is_replaced(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "died"
+
+    @task(retries=1)
+    def dies_once() -> int:
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid()
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        future = await dies_once.submit()
+        await future.astate()
+        return future.task_run.history, await pid_of_body.submit().aresult()
+
+    history, pid = await main()
+
+    assert [state.name for state in history][-1] == "Completed"
+    assert "WorkerDied" in (history[2].message or "")
+    assert "SIGKILL" in (history[2].message or "")
+    assert pid != os.getpid()
+
+
+async def test_a_process_that_exits_fails_the_run_it_had() -> None:
+    @task
+    def leaves() -> None:
+        os._exit(7)
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        await leaves.submit().aresult()
+
+    with pytest.raises(WorkerDied, match="exited with code 7"):
+        await main()
+
+
+async def test_a_limit_kills_the_process_and_another_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "pid"
+
+    @task(timeout_seconds=1.0)
+    def stuck() -> None:
+        mark.write_text(str(os.getpid()), "utf-8")
+        while True:
+            pass
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    async def main() -> Any:
+        await pid_of_body.submit().aresult()
+        began = time.monotonic()
+        state = await stuck.submit().astate()
+        took = time.monotonic() - began
+        return [
+            [state.name if state else None, took, await pid_of_body.submit().aresult()]
+        ]
+
+    ((name, took, pid),) = await main()
+
+    assert name == "TimedOut"
+    assert took < 1.0 + 4 * 0.25
+    assert not is_running(int(mark.read_text("utf-8")))
+    assert pid != int(mark.read_text("utf-8"))
+
+
+async def test_a_flow_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+
+    @task
+    def stuck() -> None:
+        mark.write_text(str(os.getpid()), "utf-8")
+        while True:
+            pass
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        await stuck.submit().aresult()
+
+    running = asyncio.ensure_future(main())
+    while not mark.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert not is_running(int(mark.read_text("utf-8") or "0"))
+
+
+async def test_many_calls_go_through_a_few_processes() -> None:
+    async with Runtime():
+
+        @flow(task_runner=two())
+        async def main() -> Any:
+            return await task(abs).map(range(-500, 0)).aresult()
+
+        assert await main() == list(range(500, 0, -1))
+
+
+SCRIPT = """
+import os, sys, time
+from headrace import flow, task
+from headrace.task_runners import ProcessPoolTaskRunner
+
+@task
+def tell():
+    print(os.getpid(), flush=True)
+    time.sleep({seconds})
+    return 1
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def main():
+    return tell.submit().result()
+
+{start}
+"""
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    start = "if __name__ == '__main__':\n    main()"
+    script.write_text(SCRIPT.format(seconds=60, start=start), "utf-8")
+
+    command = [sys.executable, script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: S603
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        deadline = time.monotonic() + 10
+        while is_running(pid) and time.monotonic() < deadline:
+            os.sched_yield()
+
+    assert not is_running(pid)
+
+
+def test_a_script_that_is_not_guarded_is_told_so_and_starts_no_chain(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(seconds=0, start="main()"), "utf-8")
+
+    command = [sys.executable, script]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, timeout=50, check=False
+    )
+
+    assert done.returncode != 0
+    assert "if __name__ == '__main__':" in done.stderr
