@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ("coroutine_form", "is_coroutine_callable", "name_of", "named")
+__all__ = (
+    "coroutine_form",
+    "is_coroutine_callable",
+    "is_of_module",
+    "name_of",
+    "named",
+)
 
 
 def named(fn: Callable[..., Any]) -> Any:
@@ -39,6 +46,19 @@ def is_coroutine_callable(fn: Callable[..., Any]) -> bool:
         else:
             return False
     return False
+
+
+def is_of_module(fn: Callable[..., Any]) -> bool:
+    """Whether it was defined once, in a module or class, and carries no other values.
+
+    Not so one that a function defined, whose variables it may hold, and no method that
+    is bound to an object.
+    """
+    return (
+        isinstance(fn, types.FunctionType)
+        and fn.__closure__ is None
+        and "<locals>" not in fn.__qualname__
+    )
 
 
 def coroutine_form(fn: Callable[..., Any]) -> Callable[..., Any]:

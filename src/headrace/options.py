@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, cast
 
-from headrace.callables import coroutine_form, is_coroutine_callable
+from headrace.callables import coroutine_form, is_coroutine_callable, is_of_module
 from headrace.hooks import HOOKS, HookFn, Hooks
 from headrace.option_checks import (
     description_of,
@@ -171,11 +171,17 @@ def task_spec(
     """
     name = name_of_definition(fn, options.get("name"), "task")
     shared = _shared(fn, name, options, "task")
+    is_bare = shared["run_name"] is None and shared["hooks"] is None
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
-        is_bare=shared["run_name"] is None and shared["hooks"] is None,
+        is_bare=is_bare,
+        # Of its functions, those of the options included.
+        is_lasting=is_bare
+        and is_of_module(fn)
+        and shared["policy"].condition is None
+        and not callable(shared["policy"].retry_delay_seconds),
         owner=owner,
     )
 

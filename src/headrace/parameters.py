@@ -15,7 +15,7 @@ from headrace.exceptions import (
     SignatureMismatchError,
 )
 
-__all__ = ("Binder", "refuse_reserved", "signature_of")
+__all__ = ("Binder", "ParameterNames", "refuse_reserved", "signature_of")
 
 # What every call of a task takes itself, in the order in which they are looked for.
 _RESERVED: Final = ("return_state", "wait_for")
@@ -50,12 +50,53 @@ def refuse_reserved(task_name: str, signature: Signature) -> None:
             raise ReservedArgumentError(task_name, name)
 
 
+class ParameterNames:
+    """What the parameters of a function are called, and nothing else of it.
+
+    Args:
+        signature: That of the function.
+
+    Attributes:
+        all: The names, in the order of the signature.
+    """
+
+    __slots__ = ("_by_keyword", "_keywords", "_positional", "_surplus", "all")
+
+    def __init__(self, signature: Signature) -> None:
+        parameters = signature.parameters.values()
+        self.all = tuple(signature.parameters)
+        self._positional = tuple(
+            p.name
+            for p in parameters
+            if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        )
+        self._by_keyword = frozenset(
+            p.name
+            for p in parameters
+            if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        )
+        self._surplus = _name_of(parameters, Parameter.VAR_POSITIONAL)
+        self._keywords = _name_of(parameters, Parameter.VAR_KEYWORD)
+
+    def of(self, place: int | str) -> str:
+        """The parameter that takes an argument, given its position or its keyword.
+
+        Of a call that fits: what is too many goes to ``*args`` and ``**kwargs``.
+        """
+        if isinstance(place, int):
+            if place < len(self._positional):
+                return self._positional[place]
+            return self._surplus or str(place)
+        return place if place in self._by_keyword else self._keywords or place
+
+
 class Binder:
     """Binds calls of one function; built once for each task.
 
     Attributes:
         name: What messages call the function.
         signature: Its signature.
+        names: Those of its parameters.
         variadic_positional: The name of its ``*args``, or None.
         variadic_keyword: The name of its ``**kwargs``, or None.
     """
@@ -73,6 +114,7 @@ class Binder:
         "_required_keywords",
         "_variadic",
         "name",
+        "names",
         "signature",
         "variadic_keyword",
         "variadic_positional",
@@ -81,6 +123,7 @@ class Binder:
     def __init__(self, fn: Callable[..., Any], name: str) -> None:
         self.name = name
         self.signature = signature_of(fn)
+        self.names = ParameterNames(self.signature)
         parameters = self.signature.parameters.values()
         positional = [
             p

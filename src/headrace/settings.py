@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
 
 __all__ = (
     "PREFIX",
+    "History",
     "Settings",
     "current_settings",
     "logs_prints_by_default",
@@ -37,6 +38,8 @@ def _split(given: object) -> object:
     inner = given.strip().removeprefix("[").removesuffix("]")
     return [part.strip() for part in inner.split(",")] if inner.strip() else []
 
+
+History: TypeAlias = Literal["full", "last", "off"]
 
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -66,6 +69,11 @@ class Settings(BaseModel):
         abandon_after_seconds: How long after its time limit a plain body may take
             to stop, before its thread is given up.
         hook_timeout_seconds: How long one hook may take.
+        history: What a runtime records of runs: "full", "last" (of each run only its
+            last state) or "off".
+        max_run_records: How many runs that have ended a runtime remembers.
+        track_results: Whether an argument that an earlier run of the same flow run
+            returned is recorded as coming from that run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +95,9 @@ class Settings(BaseModel):
     hook_timeout_seconds: float = Field(
         default=30.0, gt=0, allow_inf_nan=False, description="seconds > 0"
     )
+    history: History = Field(default="full", description="'full', 'last' or 'off'")
+    max_run_records: _Count = Field(default=10_000, description="a whole number >= 0")
+    track_results: bool = Field(default=True, description="true or false")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.hooks import Hooks
-from headrace.parameters import Binder
+from headrace.parameters import Binder, ParameterNames
 from headrace.retries import NO_RETRY, RetryPolicy
 from headrace.run_names import RunName
 from headrace.validation import Validator
 
-__all__ = ("FlowSpec", "TaskSpec")
+__all__ = ("Facts", "FlowSpec", "TaskSpec", "facts_of")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Facts:
+    """What is told of a task or flow when its runs have ended: texts, and no code.
+
+    A function of the user's may hold anything, and so may its options. What outlives
+    the runs of a task must not keep that alive.
+    """
+
+    name: str
+    key: str
+    description: str | None
+    version: str | None
+    tags: frozenset[str]
+    names: ParameterNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +50,8 @@ class TaskSpec:
         hooks: What to call when a run enters a state, if anything.
         is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
             tasks, which must not pay for what the others ask for.
+        is_lasting: Whether nothing is kept alive by keeping this: its functions live
+            as long as their module.
         owner: The public task object, for functions of the user that are given it.
     """
 
@@ -54,13 +72,15 @@ class TaskSpec:
     log_prints: bool | None = None
     hooks: Hooks | None = None
     is_bare: bool = True
+    is_lasting: bool = False
     owner: Any = None
+    facts: Facts | None = field(default=None, init=False)  # made by `facts_of`
 
     def with_method(
         self, *, fn: Callable[..., Any], call: Callable[..., Any], binder: Binder
     ) -> TaskSpec:
         """The same options for a method bound to an instance."""
-        return replace(self, fn=fn, call=call, binder=binder)
+        return replace(self, fn=fn, call=call, binder=binder, is_lasting=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +109,9 @@ class FlowSpec:
     log_prints: bool | None = None
     task_runner: Any = None
     hooks: Hooks | None = None
+    is_lasting: bool = False  # a flow run has a scope, which is too much to keep
     owner: Any = None
+    facts: Facts | None = field(default=None, init=False)
 
     def with_method(
         self, *, fn: Callable[..., Any], call: Callable[..., Any], binder: Binder
@@ -97,3 +119,19 @@ class FlowSpec:
         """See `TaskSpec.with_method`."""
         validator = self.validator and Validator(self.name, fn, binder)
         return replace(self, fn=fn, call=call, binder=binder, validator=validator)
+
+
+def facts_of(spec: TaskSpec | FlowSpec) -> Facts:
+    """The facts of a spec; the same object each time."""
+    facts = spec.facts
+    if facts is None:
+        facts = Facts(
+            name=spec.name,
+            key=spec.key,
+            description=spec.description,
+            version=spec.version,
+            tags=spec.tags if isinstance(spec, TaskSpec) else frozenset(),
+            names=spec.binder.names,
+        )
+        object.__setattr__(spec, "facts", facts)  # frozen for all others
+    return facts

@@ -1,4 +1,7 @@
-"""What ended runs leave in memory: nothing that waits for the garbage collector."""
+"""What ended runs leave in memory: nothing that waits for the garbage collector.
+
+But records: these are in `test_records.py`, and switched off here.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +187,7 @@ async def test_an_ended_run_is_freed_when_its_future_is_dropped(
     kind: Any, use: Any
 ) -> None:
     refs: list[weakref.ref[Any]] = []
-    async with Runtime():
+    async with Runtime(history="off"):
         await use([await submitted(kind, refs)])
         await settled()
 
@@ -204,7 +207,7 @@ def test_an_ended_run_is_freed_in_plain_code_too(kind: Any) -> None:
         with contextlib.suppress(Exception):
             only.pop().value()
 
-    with Runtime():
+    with Runtime(history="off"):
         use()
         task(lambda: None).submit().wait()  # the thread lets go of its last job
 
@@ -248,7 +251,7 @@ async def test_arguments_die_with_their_run_though_its_future_is_kept(
     kind: Any,
 ) -> None:
     refs: list[weakref.ref[Any]] = []
-    async with Runtime():
+    async with Runtime(history="off"):
         futures = [await submitted(kind, refs) for _ in range(10)]
         await headrace.wait(futures)
         await settled()
@@ -266,7 +269,7 @@ async def test_arguments_of_a_cancelled_run_die_with_it() -> None:
         # that the context of the run.
         await asyncio.get_running_loop().create_future()
 
-    async with Runtime():
+    async with Runtime(history="off"):
         running = await submitted(wait_long, refs)
         waiting = await submitted(wait_long, refs, wait_for=[running])
         await asyncio.sleep(1)
@@ -286,7 +289,7 @@ async def test_arguments_of_a_cancelled_run_die_though_its_upstream_goes_on() ->
     async def wait_long() -> None:
         await asyncio.sleep(100)
 
-    async with Runtime():
+    async with Runtime(history="off"):
         upstream = await wait_long.submit()
 
         async def cancelled() -> None:
@@ -316,7 +319,7 @@ async def test_a_run_in_place_leaves_nothing(kind: Any) -> None:
             await kind.acall(payload)
 
     await use()
-    async with Runtime():
+    async with Runtime(history="off"):
         await use()
         await settled()
 
@@ -337,7 +340,7 @@ def test_a_called_run_leaves_nothing(kind: Any) -> None:
 
     use()
     flow(use)()
-    with Runtime():
+    with Runtime(history="off"):
         use()
 
     assert are_gone(refs)
@@ -365,7 +368,7 @@ async def test_a_coroutine_flow_leaves_nothing(ends: str, limit: float | None) -
             await main(payload)
 
     await use()
-    async with Runtime():
+    async with Runtime(history="off"):
         await use()
         assert are_gone(refs)
 
@@ -393,7 +396,7 @@ def test_a_plain_flow_leaves_nothing(ends: str) -> None:
             main(payload)
 
     use()
-    with Runtime(max_threads=1):
+    with Runtime(history="off", max_threads=1):
         use()
         task(lambda: None).submit().wait()  # the thread lets go of its last job
 
@@ -412,7 +415,7 @@ async def test_waits_and_callbacks_are_freed_with_the_end_of_the_run() -> None:
         future.add_done_callback(callback)
         refs.append(weakref.ref(callback))
 
-    async with Runtime():
+    async with Runtime(history="off"):
         future = await keep_nothing_on_loop.submit(Payload())
         watch(future)
         await future
@@ -427,7 +430,7 @@ async def test_an_iteration_that_was_left_is_freed_while_the_runs_go_on() -> Non
     async def wait_long() -> None:
         await asyncio.sleep(100)
 
-    async with Runtime():
+    async with Runtime(history="off"):
         futures = [await wait_long.submit() for _ in range(3)]
 
         def left() -> weakref.ref[Any]:
@@ -443,7 +446,7 @@ async def test_an_iteration_that_was_left_is_freed_while_the_runs_go_on() -> Non
 
 def test_a_thread_that_idles_keeps_nothing_of_its_last_job() -> None:
     refs: list[weakref.ref[Any]] = []
-    with Runtime(max_threads=1):
+    with Runtime(history="off", max_threads=1):
         submitted(fail, refs).future.wait(BOUND)
         idle = threading.Event()
         task(idle.set).submit().wait(BOUND)
@@ -454,7 +457,7 @@ def test_a_thread_that_idles_keeps_nothing_of_its_last_job() -> None:
 
 def test_the_watched_objects_do_live_as_long_as_somebody_holds_them() -> None:
     refs: list[weakref.ref[Any]] = []
-    with Runtime():
+    with Runtime(history="off"):
         future = submitted(fail, refs)
         future.wait(BOUND)
 

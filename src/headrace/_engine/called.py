@@ -25,8 +25,10 @@ from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.direct import block_for_inputs, pending, sources_of, way_out
+from headrace._engine.families import note_parent
 from headrace._engine.hooking import call_here, hooks_at_end
 from headrace._engine.in_place import announce, begin, end
+from headrace._engine.inputs import Inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.naming import name_here
 from headrace._engine.outcomes import (
@@ -38,7 +40,7 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.resolve import ATOMS, Source
+from headrace._engine.resolve import ATOMS
 from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
@@ -76,11 +78,12 @@ def call_run(
         BlockedLoop: It may have to wait, and this thread must run its loop.
         RunEnded: The scope of the present code has ended.
     """
-    sources = sources_of(args, kwargs, wait_for)
+    sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
         _refuse_to_wait(spec, sources, (*args, *kwargs.values()))
     run = new_run(scope, spec, args, kwargs)
     run.seen = True
+    note_parent(run)
     run.handle = get_ident()
     face = this_face()
     outcome: Outcome | None = None
@@ -120,13 +123,13 @@ def _holds_loop(scope: Scope) -> bool:
 
 def _refuse_to_wait(
     spec: TaskSpec,
-    sources: tuple[list[Source], list[Source]] | None,
+    sources: Inputs | None,
     inputs: tuple[Any, ...],
 ) -> None:
     """Raise BlockedLoop, naming why the run may have to wait."""
     reason = None
     if sources is not None and (late := pending(sources)):
-        awaited = sources_of(inputs, {}, None)
+        awaited = sources_of(None, inputs, {}, None)
         if awaited is not None and late[0] in pending(awaited):
             reason = f"its input {late[0].name!r} is not done"
         else:

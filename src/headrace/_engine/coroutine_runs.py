@@ -79,7 +79,10 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
             outcome = of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
-    if outcome[0] is _FAILED and must_ask(run, _FAILED):
+    if outcome[0] is _COMPLETED and run.rare is None:
+        # As most runs end: nobody can have ended it, nor wants to hear first.
+        scheduler.finish(run, _COMPLETED, outcome[1])
+    elif outcome[0] is _FAILED and must_ask(run, _FAILED):
         await finish_asking(run, scheduler, outcome)
     else:
         scheduler.attempt_ended(run, outcome)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from random import random
 from time import time
 from typing import Any, Final
@@ -20,10 +20,11 @@ from headrace._engine.coroutine_runs import (
     trimmed,
 )
 from headrace._engine.deferred import held_back, prepare_retry
+from headrace._engine.families import note_parent
 from headrace._engine.hooking import hooks_at_end, outlast_hooks
 from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
-from headrace._engine.inputs import substitute_inputs
+from headrace._engine.inputs import Inputs, look_into, substitute_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.naming import name_held_back, name_in_task
 from headrace._engine.outcomes import (
@@ -35,7 +36,7 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.resolve import ATOMS, Source, find
+from headrace._engine.resolve import ATOMS
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
@@ -70,9 +71,12 @@ _CANCELLED: Final = StateType.CANCELLED
 
 
 def sources_of(
-    args: Sequence[Any], kwargs: Mapping[str, Any], wait_for: Any
-) -> tuple[list[Source], list[Source]] | None:
-    """The futures and states among inputs, required and tolerated.
+    scope: Scope | None,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any,
+) -> Inputs | None:
+    """The futures and states among the inputs of a run in a scope.
 
     None when the arguments are plain values, as most are.
     """
@@ -82,28 +86,22 @@ def sources_of(
                 break
         else:
             return None
-    required: list[Source] = []
-    tolerated: list[Source] = []
-    for value in (*args, *kwargs.values()):
-        if type(value) not in ATOMS:
-            find(value, required, tolerated)
     if wait_for is not None:
-        find(materialised(wait_for), required, tolerated)
-    return required, tolerated
+        wait_for = materialised(wait_for)
+    known = None if scope is None else scope.known
+    return Inputs(*look_into(args, kwargs, wait_for, known))
 
 
-def pending(sources: tuple[list[Source], list[Source]]) -> list[TaskFuture[Any]]:
+def pending(sources: Inputs) -> list[TaskFuture[Any]]:
     """Those that have not ended."""
     return [
         source
-        for source in (*sources[0], *sources[1])
+        for source in (*sources.required, *sources.tolerated)
         if isinstance(source, TaskFuture) and not source.done()
     ]
 
 
-async def await_inputs(
-    run: Record, sources: tuple[list[Source], list[Source]] | None
-) -> Outcome | None:
+async def await_inputs(run: Record, sources: Inputs | None) -> Outcome | None:
     """Wait for the upstreams of a run and put their values into its inputs.
 
     Returns:
@@ -111,13 +109,12 @@ async def await_inputs(
     """
     if sources is None:
         return None
+    run.links = tuple(sources.links) or None
     await await_ends(pending(sources), None)
     return _put(run, sources)
 
 
-def block_for_inputs(
-    run: Record, sources: tuple[list[Source], list[Source]] | None, what: str
-) -> Outcome | None:
+def block_for_inputs(run: Record, sources: Inputs | None, what: str) -> Outcome | None:
     """`await_inputs` in plain code.
 
     Raises:
@@ -125,13 +122,14 @@ def block_for_inputs(
     """
     if sources is None:
         return None
+    run.links = tuple(sources.links) or None
     block_for_ends(pending(sources), None, what=what, instead=way_out(what))
     return _put(run, sources)
 
 
-def _put(run: Any, sources: tuple[list[Source], list[Source]]) -> Outcome | None:
-    required, tolerated = sources
-    for source in tolerated:
+def _put(run: Any, sources: Inputs) -> Outcome | None:
+    required = sources.required
+    for source in sources.tolerated:
         if isinstance(source, TaskFuture):
             source.see()
     for source in required:
@@ -230,6 +228,7 @@ async def await_run(
     """
     run = new_run(scope, spec, args, kwargs)
     run.seen = True  # its caller is given the outcome, whatever it is
+    note_parent(run)
     scope.enter(run)
     outcome: Outcome | None = None
     interrupted: asyncio.CancelledError | None = None
@@ -238,7 +237,7 @@ async def await_run(
             run.handle = asyncio.current_task()
             if scope.host.announcer is not None:
                 announce(run)
-            sources = sources_of(args, kwargs, wait_for)
+            sources = sources_of(scope, args, kwargs, wait_for)
             outcome = await await_inputs(run, sources)
             if outcome is None:
                 outcome = await _prepared(run) or await attempts(run, _attempt)

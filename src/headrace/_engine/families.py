@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from headrace.context import CURRENT
+from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.states import StateType
 
-__all__ = ("cancel_children", "end_family")
+__all__ = ("cancel_children", "end_family", "note_parent")
+
+_RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
+
+
+def note_parent(run: Any) -> None:
+    """Note that a run is called, or awaited in place, in the body of a task.
+
+    Its caller waits for it, so there is nothing to take along.
+    """
+    holder = CURRENT.get(None)
+    if type(holder) in _RUNS:
+        run.rarely().parent_key = holder.run_key()
 
 
 def end_family(run: Any, phase: StateType) -> None:
@@ -16,6 +30,7 @@ def end_family(run: Any, phase: StateType) -> None:
         rare.timer.cancel()
         rare.timer = None
     if rare.parent is not None:
+        rare.parent_key = rare.parent.run_key()
         if rare.parent.rare.children is not None:
             rare.parent.rare.children.discard(run)
         rare.parent = None

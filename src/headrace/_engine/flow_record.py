@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from time import time
 from typing import Any, Final
 
+from headrace._engine.families import note_parent
 from headrace._engine.host import Host
 from headrace._engine.places import settle_scope
 from headrace._engine.scopes import Scope
@@ -44,7 +45,7 @@ class FlowRecord(Record):
         self.phase = _PENDING
         self.created = time()
         self.attempts = 0
-        self.ident = self.log = self.rare = None
+        self.ident = self.links = self.log = self.rare = None
         self.context = self.upstreams = None
         if tags := TAGS.get():
             self.rarely().tags = tags
@@ -54,10 +55,16 @@ class FlowRecord(Record):
         settle_scope(self.scope, spec.task_runner)
         if spec.retry is not None:
             self.scope.keep_results()
+        note_parent(self)
 
     def view(self) -> FlowRun:
         """See `Record.view`."""
         return FlowRun(self)
+
+    @property
+    def is_flow(self) -> bool:
+        """See `Record.is_flow`."""
+        return True
 
     @property
     def name_of_retry(self) -> str:

@@ -114,7 +114,8 @@ async def await_flow(
     is_closed = False
     try:
         try:
-            outcome = await await_inputs(run, sources_of(args, kwargs, wait_for))
+            sources = sources_of(parent, args, kwargs, wait_for)
+            outcome = await await_inputs(run, sources)
             if outcome is None:
                 outcome = await _attempts(run)
         except asyncio.CancelledError as error:
@@ -263,7 +264,7 @@ def call_flow(
         if mine is not None:
             mine.inside.add(run)
         _entered(run)
-        sources = sources_of(args, kwargs, wait_for)
+        sources = sources_of(parent, args, kwargs, wait_for)
         outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
             outcome = _attempts_here(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from headrace.runs.inputs import Keys
 from headrace.states import FINAL, State, StateType
 
 __all__ = ("Gate", "Shared", "has_completed")
@@ -23,6 +24,7 @@ class Gate:
         name: Who waits, for messages.
         required: Futures and states that must have completed.
         tolerated: Those that only have to end.
+        keys: Which runs the map was given something of, these among them.
 
     Attributes:
         phase: Pending, then Completed, or Cancelled when a required one did not complete.
@@ -32,13 +34,20 @@ class Gate:
 
     __slots__ = (
         "_error", "_left", "_required", "_tolerated",
-        "failed", "name", "phase", "scope", "waiters",
+        "failed", "keys", "name", "phase", "scope", "waiters",
     )  # fmt: skip
 
     def __init__(
-        self, scope: Any, name: str, required: Sequence[Any], tolerated: Sequence[Any]
+        self,
+        scope: Any,
+        name: str,
+        required: Sequence[Any],
+        tolerated: Sequence[Any],
+        *,
+        keys: Sequence[Keys] = (),
     ) -> None:
         self.scope = scope
+        self.keys = keys
         self.name = name
         self.phase = StateType.PENDING
         self.failed: Any = None

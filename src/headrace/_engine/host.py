@@ -21,12 +21,14 @@ from headrace._concurrency.outlasting import outlast
 from headrace._concurrency.threads import Threads
 from headrace._engine import stopping
 from headrace._engine.in_place import end_abandoned
+from headrace._engine.records import ways_to_note
 from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
+from headrace.runs import RunLog
 from headrace.settings import Settings, current_settings, logs_prints_by_default
 
 __all__ = ("Host", "drop_scope", "finish_scope", "finish_scope_here")
@@ -41,8 +43,8 @@ class Host:
     """One loop, one scheduler; opened when first needed, closed by whoever made it."""
 
     __slots__ = (
-        "_helper", "_keys", "_lock", "_max_threads", "_prefix", "_settings",
-        "announcer", "pid", "scheduler",
+        "_helper", "_lock", "_max_threads", "_settings",
+        "announcer", "is_derived", "log", "new_key", "pid", "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -61,8 +63,12 @@ class Host:
         self.pid = os.getpid()
         self._helper: HelperLoop | None = None
         self._lock = threading.Lock()
-        self._prefix = int.from_bytes(os.urandom(10)) << 48
-        self._keys = itertools.count(1)
+        self.log: RunLog | None = None  # set by a runtime when it opens
+        self.is_derived = False
+        # A fresh 128-bit identifier: ten random bytes and a count. Without a line of
+        # Python, as each run with dependants draws one.
+        prefix = int.from_bytes(os.urandom(10)) << 48
+        self.new_key = map(prefix.__or__, itertools.count(1)).__next__
 
     @property
     def settings(self) -> Settings:
@@ -86,12 +92,14 @@ class Host:
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
         host = Host(settings=self._settings, max_threads=self._max_threads)
-        host.announcer = self.announcer
+        host.announcer, host.log = self.announcer, self.log
+        host.is_derived = True
         return host
 
-    def new_key(self) -> int:
-        """A fresh 128-bit identifier: ten random bytes and a count."""
-        return self._prefix | next(self._keys)
+    @property
+    def tracks_results(self) -> bool:
+        """Whether it is known which run gave which object."""
+        return self.settings.track_results
 
     def is_forked(self) -> bool:
         """Whether this is a child of the process that made this."""
@@ -122,6 +130,7 @@ class Host:
 
     def close(self) -> None:
         """End the threads and the helper loop. Every scope has ended."""
+        self._end_log()
         scheduler = self.scheduler
         if scheduler is None or self.is_forked():
             return
@@ -137,6 +146,7 @@ class Host:
 
     async def aclose(self) -> None:
         """End the threads of a host that uses the running loop."""
+        self._end_log()
         scheduler = self.scheduler
         if scheduler is None:
             return
@@ -153,8 +163,17 @@ class Host:
 
     def drop(self) -> None:
         """Tell the threads to end, and wait for nothing."""
+        self._end_log()
         if self.scheduler is not None and self.scheduler.threads is not None:
             self.scheduler.threads.close_soon(lambda: None)
+
+    def _end_log(self) -> None:
+        """Note no more runs: the log may hold some, which lead here."""
+        self.log = None
+        scheduler = self.scheduler
+        if scheduler is not None:
+            ways = ways_to_note(None, is_derived=self.is_derived)
+            scheduler.keep, scheduler.kept_whole, scheduler.not_noted = ways
 
     def stats(self) -> dict[str, int]:
         """Counts of what there is now."""

@@ -16,6 +16,7 @@ from headrace._engine import run_logging
 from headrace._engine.families import end_family
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import CANCEL, Outcome
+from headrace._engine.records import note_end
 from headrace.exceptions import CancelledRun
 from headrace.runs import Record
 from headrace.states import FINAL, StateType
@@ -61,6 +62,7 @@ def end(run: Any, outcome: Outcome) -> None:
         phase, data = run.settled.type, run.outcome  # as its hooks were told
     run.outcome = data
     run.ended = time()
+    note_end(run, phase)
     # Not before: whoever reads a final phase, on any thread, finds the rest there.
     run.phase = phase
     inner = run.inner_scope()

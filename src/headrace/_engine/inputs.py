@@ -1,14 +1,127 @@
-"""Put the values of upstream runs into the inputs of a run, once for all attempts."""
+"""The upstreams of a run: look for them, and put their values into its inputs, once."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
-from headrace._engine.resolve import ATOMS, Source, Substitution, find
+from headrace._engine.gates import Gate
+from headrace._engine.known import KnownResults
+from headrace._engine.resolve import ATOMS, Source, Substitution, data_of, find
 from headrace.exceptions import HeadraceError
-from headrace.states import StateType, format_exception
+from headrace.futures import AsyncSubmission, Submission, TaskFuture
+from headrace.runs.inputs import WAIT_FOR, packed
+from headrace.states import State, StateType, format_exception
 
-__all__ = ("look_for_inputs", "put_inputs", "substitute_inputs")
+__all__ = (
+    "Inputs",
+    "keys_of",
+    "look_for_inputs",
+    "look_into",
+    "put_inputs",
+    "substitute_inputs",
+)
+
+_SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
+
+
+class Inputs(NamedTuple):
+    """The futures and states among the inputs of a run, and where each was found.
+
+    Attributes:
+        required: Those that must complete.
+        tolerated: Those inside an ``allow_failure``.
+        links: Which runs each argument comes from; see `headrace.runs.inputs`.
+        has_any: Whether there is anything to wait for or to replace, a mark included.
+    """
+
+    required: list[Source]
+    tolerated: list[Source]
+    links: list[Any]
+    has_any: bool
+
+
+def look_into(
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: object,
+    known: KnownResults | None,
+) -> tuple[list[Source], list[Source], list[Any], bool]:
+    """Look into the inputs of a run: what `Inputs` is made of.
+
+    Args:
+        args: Its arguments.
+        kwargs: Its keyword arguments.
+        wait_for: What else must have completed, or None.
+        known: What earlier runs gave; None if nothing is known.
+    """
+    required: list[Source] = []
+    links: list[Any] = []
+    tolerated: list[Source] = []
+    has_any = False
+    for place, value in enumerate(args):
+        # The usual way to pass a future: as a whole argument.
+        if type(value) in _SUBMISSIONS:
+            future = value.future
+            required.append(future)
+            links.append(place)
+            links.append(future.run_key())
+            has_any = True
+        elif type(value) not in ATOMS:
+            has_any |= _look(place, value, (required, tolerated, links), known)
+    if kwargs or wait_for is not None:
+        found = required, tolerated, links
+        for name, value in kwargs.items():
+            if type(value) not in ATOMS:
+                has_any |= _look(name, value, found, known)
+        if wait_for is not None:
+            has_any |= _look(WAIT_FOR, wait_for, found, known)
+    return required, tolerated, links, has_any
+
+
+def _look(
+    place: int | str,
+    value: object,
+    found: tuple[list[Source], list[Source], list[Any]],
+    known: KnownResults | None,
+) -> bool:
+    """Look into one argument; whether there is anything to replace."""
+    required, tolerated, links = found
+    before = len(required), len(tolerated)
+    results: list[int] = []
+
+    def see(item: object) -> None:
+        if known is not None and (key := known.key_of(item)) is not None:
+            results.append(key)
+
+    has_any = find(value, required, tolerated, see=None if known is None else see)
+    if (len(required), len(tolerated)) != before:
+        sources = (*required[before[0] :], *tolerated[before[1] :])
+        links += _links(place, sources)
+    if results:
+        links += place, packed(results)
+    return has_any
+
+
+def _links(place: int | str, sources: Iterable[Source | Gate]) -> Iterator[Any]:
+    """The links of sources in one place; those of a map are shared by its runs."""
+    for source in sources:
+        if isinstance(source, Gate):
+            for keys in source.keys:
+                yield from (place, keys)
+    if own := keys_of(sources):
+        yield from (place, packed(own))
+
+
+def keys_of(sources: Iterable[Source | Gate]) -> list[int]:
+    """The ids of the runs that futures and states are of. Users' states are of none."""
+    keys: list[int] = []
+    for source in sources:
+        if isinstance(source, TaskFuture):
+            keys.append(source.run_key())
+        elif isinstance(source, State) and source.run_key is not None:
+            keys.append(source.run_key)
+    return keys
 
 
 def look_for_inputs(run: Any, wait_for: object) -> bool:
@@ -17,21 +130,33 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
     Returns:
         Whether there is anything to wait for or to replace.
     """
-    required: list[Source] = []
-    tolerated: list[Source] = []
-    found = False
-    named = run.kwargs
-    for value in (*run.args, *named.values()) if named else run.args:
-        if type(value) not in ATOMS:
-            found |= find(value, required, tolerated)
-    if wait_for is not None:
-        found |= find(wait_for, required, tolerated)
+    if wait_for is None and run.links is None and _is_of_one_future(run):
+        future = run.args[0].future
+        run.links = 0, future.run_key()
+        run.upstreams = [future]
+        return True
+    required, tolerated, links, has_any = look_into(
+        run.args, run.kwargs, wait_for, run.scope.known
+    )
+    if links:
+        # Those of a whole map were noted before.
+        run.links = (*run.links, *links) if run.links else tuple(links)
     if tolerated:
         run.rarely().tolerated = tolerated
-    if found:
+    if has_any:
         # Set also when empty: marks such as unmapped(...) have to be removed.
         run.upstreams = required
-    return found
+    return has_any
+
+
+def _is_of_one_future(run: Any) -> bool:
+    """Whether a run is given a future and nothing else, as in a chain.
+
+    Asked for speed: looking for inputs in general, and putting them there, takes 1 us
+    more.
+    """
+    args = run.args
+    return len(args) == 1 and type(args[0]) in _SUBMISSIONS and not run.kwargs
 
 
 def substitute_inputs(run: Any) -> None:
@@ -41,6 +166,9 @@ def substitute_inputs(run: Any) -> None:
         HeadraceError: A container could not be copied, chained to the reason.
     """
     run.upstreams = None
+    if _is_of_one_future(run):
+        run.args = (data_of(run.args[0].future),)
+        return
     values = [*run.args, *run.kwargs.values()]
     substitution = Substitution(values)
     made: list[Any] = []

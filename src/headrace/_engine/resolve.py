@@ -7,7 +7,7 @@ consumed, a container may contain itself, and may be of any depth.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._engine.contents import Container, container_of
@@ -55,7 +55,12 @@ _LISTS: Final = frozenset({TaskFutures, AsyncTaskFutures})
 
 
 def find(
-    value: object, required: Sources, tolerated: Sources, *, allowed: bool = False
+    value: object,
+    required: Sources,
+    tolerated: Sources,
+    *,
+    allowed: bool = False,
+    see: Callable[[object], object] | None = None,
 ) -> bool:
     """Collect every future and state in a value, each once, in order.
 
@@ -64,6 +69,7 @@ def find(
         required: Is extended by those that must complete.
         tolerated: Is extended by those inside an ``allow_failure``.
         allowed: Whether the whole value is inside one.
+        see: Is called with everything else that is not plain data.
 
     Returns:
         Whether there is anything to replace: a future, a state or a mark.
@@ -91,7 +97,10 @@ def find(
             # One that a user made and that has not ended will never end.
             may_fail = is_allowed and not (is_state(item) and not item.is_final())
             (tolerated if may_fail else required).append(cast("Source", item))
-        elif (container := container_of(kind)) is not None:
+            continue
+        if see is not None:
+            see(item)
+        if (container := container_of(kind)) is not None:
             found = found or kind in _LISTS or issubclass(kind, BaseAnnotation)
             allows = is_allowed or issubclass(kind, allow_failure)
             children = _worth_a_look(container, item)

@@ -39,13 +39,15 @@ from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
+from headrace._engine.records import note_end, ways_to_note
 from headrace._engine.resolve import ATOMS, Source
 from headrace._engine.retrying import retry_later
 from headrace._engine.waking import Waker
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
-from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures import TaskFuture
 from headrace.futures.watching import tell_loop
+from headrace.runs.ended import TRIM_AFTER
 from headrace.states import FINAL, State, StateType
 
 __all__ = ("WINDOW", "Scheduler")
@@ -58,7 +60,6 @@ _SCHEDULED: Final = StateType.SCHEDULED
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
-_RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 
 class Scheduler:
@@ -86,6 +87,9 @@ class Scheduler:
         self.pools: list[Threads[Any]] = []  # these, and those of runners
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
         self.hook_watch = HookWatch(self)
+        ways = ways_to_note(host.log, is_derived=host.is_derived)
+        self.keep, self.kept_whole, self.not_noted = ways
+        self.until_trim = TRIM_AFTER
         self.waker = Waker(loop, self._inputs_ended)
         self.wake = self.waker.wake
 
@@ -220,7 +224,7 @@ class Scheduler:
     def fill(self) -> None:
         """Start what is ready, as far as the window allows.
 
-        Kept true: while something is ready, a first step is due, and it calls this.
+        EndedRun true: while something is ready, a first step is due, and it calls this.
         So no run is forgotten.
         """
         ready = self.ready
@@ -289,8 +293,8 @@ class Scheduler:
             rare.timer = None
         if rare is not None and rare.stop is not None and rare.children:
             cancel_children(run)
-        run.scope.active.discard(run)
         if phase is _FAILED and may_go_on and may_retry(run, phase):
+            run.scope.active.discard(run)
             retry_later(self, run, data)
         elif run.spec.hooks is None:
             self.finish(run, phase, data)
@@ -311,6 +315,15 @@ class Scheduler:
         run.outcome = outcome
         run.ended = time()
         scope = run.scope
+        rare, kind = run.rare, type(outcome)
+        if kind in self.kept_whole and rare is None and run.spec.is_lasting:
+            self.keep(run)
+            self.until_trim -= 1
+            if not self.until_trim:
+                self.until_trim = TRIM_AFTER
+                self.host.log.trim()
+        elif kind not in self.not_noted:
+            note_end(run, phase)
         # Last: whoever reads a final phase, on any thread, finds the rest there.
         if phase is _COMPLETED:
             run.phase = phase
@@ -319,13 +332,14 @@ class Scheduler:
                 scope.unseen.add(run)
             run.phase = phase
             run_logging.ended(run)
-        if run.rare is not None:
+        if rare is not None:
             end_family(run, phase)
         if self.announcer is not None:
             self.announce(run)
         run.args = ()
         run.kwargs = NO_KWARGS
         run.context = run.handle = run.upstreams = None
+        scope.active.discard(run)
         scope.open -= 1
         if run.waiters is not None:
             self.wake(run)

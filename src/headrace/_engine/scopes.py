@@ -13,10 +13,11 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 from uuid import UUID
 
+from headrace._engine.known import KnownResults
 from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
 from headrace.logging.prints import log_prints_for, print_again_for
-from headrace.runs import Record
+from headrace.runs import Record, ScopeFacts
 from headrace.states import StateType
 
 __all__ = ("Scope", "Unseen", "context_of")
@@ -107,15 +108,15 @@ class Scope:
         body: The asyncio task its own body runs in, which ends by itself.
         blocks: The loop that its plain body found running in its thread, and that
             cannot go on before the body ends.
+        known: Which objects its runs gave; None before the first that can be known.
         looks_at_prints: Whether prints are looked at on behalf of it.
     """
 
     __slots__ = (
-        "_counters", "_ended", "active", "blocks", "body", "direct", "has_ended",
-        "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
-        "looks_at_prints", "on_idle", "open", "owner", "parent", "pid", "place",
-        "runner", "scheduler", "threads",
-        "unseen", "waiting",
+        "_counters", "_ended", "_facts", "active", "blocks", "body", "direct",
+        "has_ended", "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
+        "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
+        "pid", "place", "runner", "scheduler", "threads", "unseen", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +129,7 @@ class Scope:
     ) -> None:
         self.host = host
         self.pid: int = host.pid
+        self.new_key: Callable[[], int] = host.new_key  # see `headrace.runs.Scoped`
         self.kind = kind
         self.parent = parent
         self.owner = owner
@@ -151,6 +153,8 @@ class Scope:
         self.threads: Any = None
         self.is_sequential = False
         self.looks_at_prints = False
+        self.known: KnownResults | None = None
+        self._facts: ScopeFacts | None = None
         self._counters: dict[str, Iterator[int]] = {}
 
     @property
@@ -189,10 +193,12 @@ class Scope:
             return self._ended[1]
         return None if self.owner is None else self.owner.run_key()
 
-    def new_key(self) -> int:
-        """See `headrace.runs.Scoped.new_key`."""
-        key: int = self.host.new_key()
-        return key
+    def facts(self) -> ScopeFacts:
+        """What records keep of it; the same object each time."""
+        facts = self._facts
+        if facts is None:
+            facts = self._facts = ScopeFacts(self.flow_key())
+        return facts
 
     def counter(self, task_key: str) -> Iterator[int]:
         """Numbers the runs of one task, in the order of the calls (RNAME-02)."""
@@ -349,9 +355,16 @@ class Scope:
         if owner is not None:
             self._ended = owner.name, owner.run_key(), owner.spec.name
             self.owner = None
-        self.body = None
+        self.body = self.blocks = self.kept = None
+        self.runner = self.place = self.threads = None
         self.print_again()
         self.unseen.clear()
+        self.forget_results()
+
+    def forget_results(self) -> None:
+        """No run of it follows that could be given what earlier ones gave."""
+        if self.known is not None:
+            self.known.clear()
 
     def verdict_of_unseen(self) -> tuple[StateType, Any] | None:
         """How the first failure that nobody was given counts, and its run."""

@@ -14,7 +14,7 @@ from headrace._concurrency.bodies import block_until, is_plain_code
 from headrace._engine.contents import container_of
 from headrace._engine.deferred import held_back
 from headrace._engine.gates import Gate, Shared, has_completed
-from headrace._engine.inputs import look_for_inputs
+from headrace._engine.inputs import keys_of, look_for_inputs, look_into
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
@@ -22,7 +22,7 @@ from headrace._engine.mapping import (
     whole_futures,
     with_data,
 )
-from headrace._engine.resolve import Source, data_of, find, substitute
+from headrace._engine.resolve import ATOMS, Source, data_of, substitute
 from headrace._engine.scopes import Scope
 from headrace._engine.sequences import Turn
 from headrace.annotations import allow_failure, is_mark, quote
@@ -31,6 +31,7 @@ from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
 from headrace.futures.watching import block_for_ends
+from headrace.runs.inputs import Links, packed
 from headrace.specs import TaskSpec
 from headrace.states import State
 
@@ -238,6 +239,7 @@ def _scheduled(
     scope = holder.scope
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
+    links = _links_of_whole(scope, args, kwargs)
     count, calls = _calls(scope, spec, args, kwargs)
     if wait_for is not None and count:
         wait_for = _gate(scope, spec, wait_for)
@@ -245,9 +247,12 @@ def _scheduled(
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = copy_context(), scope.counter(spec.key), time()
     runs: list[TaskFuture[Any]] = [
-        kind(scope, spec, row, named, context, next(number), created)
-        for row, named in calls
+        kind(scope, spec, row, named, context, index, created)
+        for (row, named), index in zip(calls, number, strict=False)
     ]
+    if links:
+        for run in runs:
+            run.links = links  # one object for all of them
     if type(holder) in _RUNS:
         for run in runs:
             adopt(holder, run)
@@ -277,18 +282,37 @@ def _take_all(
 
 def _gate(scope: Scope, spec: TaskSpec, value: object) -> Gate | None:
     """What every run of a map waits for, looked up once; None if it is nothing."""
-    required: list[Source] = []
-    tolerated: list[Source] = []
-    find(value, required, tolerated)
-    if not required and not tolerated:
+    required, tolerated, links, _ = look_into((), NO_KWARGS, value, scope.known)
+    if not links and not required and not tolerated:
         return None
-    gate = Gate(scope, f"{spec.name}.map()", required, tolerated)
+    name = f"{spec.name}.map()"
+    gate = Gate(scope, name, required, tolerated, keys=links[1::2])
     scheduler = scope.opened()
     if scheduler.is_here():
         gate.watch(scheduler)
     else:
         scheduler.call(gate.watch, scheduler)
     return gate
+
+
+def _links_of_whole(
+    scope: Scope, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Links:
+    """Which runs the whole arguments of a map are of: each of its runs is told."""
+    links: list[Any] = []
+    for place, value in (*enumerate(args), *kwargs.items()):
+        if type(value) in ATOMS:
+            continue
+        keys = keys_of(whole_futures([value]))
+        if scope.known is not None:
+            inner = value
+            while is_mark(inner) and not isinstance(inner, quote):
+                inner = inner.value
+            key = scope.known.key_of(inner)
+            keys += [] if key is None else [key]
+        if keys:
+            links += place, packed(keys)
+    return tuple(links)
 
 
 def _shared(scope: Scope, spec: TaskSpec, value: object) -> Any:

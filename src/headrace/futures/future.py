@@ -77,7 +77,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self.phase = _PENDING
         self.attempts = 0
         self.seen = False
-        self.ident = self.log = self.rare = None
+        self.ident = self.links = self.log = self.rare = None
         self.handle = self.upstreams = self.waiters = None
 
     # -- what it is --------------------------------------------------------------

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from headrace.runs.ended import EndedRun, RunLog, ScopeFacts
+from headrace.runs.inputs import RunInput
+from headrace.runs.look_up import Runs
 from headrace.runs.record import Rare, Record, Scoped
 from headrace.runs.views import FlowRun, RunView, TaskRun, record_of
 
 __all__ = (
+    "EndedRun",
     "FlowRun",
     "Rare",
     "Record",
+    "RunInput",
+    "RunLog",
     "RunView",
+    "Runs",
+    "ScopeFacts",
     "Scoped",
     "TaskRun",
     "record_of",

@@ -10,10 +10,11 @@ import threading
 from datetime import UTC, datetime
 from itertools import pairwise
 from time import time
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from headrace.exceptions import ParameterBindError, UpstreamTaskError
+from headrace.runs.inputs import Links, RunInput, task_inputs
 from headrace.states import FINAL, State, StateDetails, StateType, format_exception
 from headrace.states.outcomes import safe_text
 
@@ -57,7 +58,8 @@ class Rare:
 
     __slots__ = (
         "children", "is_left_behind", "latest", "message", "name", "parent",
-        "scheduled", "stop", "tags", "timer", "title", "tolerated", "turn",
+        "parent_key", "scheduled", "stop", "tags", "timer", "title", "tolerated",
+        "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -72,16 +74,29 @@ class Rare:
         self.turn: Any = None  # the turn that has to be over before, in sequence
         self.latest: Any = None  # the turn of what it submitted last, in sequence
         self.parent: Any = None
+        self.parent_key: int | None = None  # what stays of it
         self.children: set[Any] | None = None
         self.scheduled: State[Any] | None = None  # what asked for another attempt
 
+    def of_ended(self) -> Rare:
+        """What of it is still told of a run when that is gone: texts and ids."""
+        rare = Rare()
+        rare.title, rare.tags = self.title, self.tags
+        parent = self.parent
+        rare.parent_key = self.parent_key if parent is None else parent.run_key()
+        return rare
+
 
 class Record:
-    """The facts of one run. Slots that mean nothing yet are unset."""
+    """The facts of one run. Slots that mean nothing yet are unset.
+
+    Attributes:
+        links: Which runs its arguments come from; see `headrace.runs.inputs`.
+    """
 
     __slots__ = (
-        "attempts", "created", "ended", "ident", "log", "outcome", "phase", "rare",
-        "scope", "settled", "started", "told",
+        "attempts", "created", "ended", "ident", "links", "log", "outcome", "phase",
+        "rare", "scope", "settled", "started", "told",
     )  # fmt: skip
 
     spec: Any
@@ -89,6 +104,7 @@ class Record:
     kwargs: Any
     number: int
     scope: Any
+    links: Links | None
     phase: StateType
     created: float
     started: float
@@ -124,17 +140,46 @@ class Record:
         return {} if self.phase in FINAL else found
 
     @property
+    def is_flow(self) -> bool:
+        """Whether it is the run of a flow."""
+        return False
+
+    def inputs(self) -> dict[str, list[RunInput]]:
+        """For each parameter of its function the runs that its argument comes from."""
+        return task_inputs(self.spec.binder.names, self.links)
+
+    @property
     def id(self) -> str:
         """A UUID, drawn when first asked for."""
         return str(UUID(int=self.run_key()))
 
     def run_key(self) -> int:
         """The id as a number."""
-        if self.ident is None:
+        key = self.ident
+        if key is None:
             with _LOOKING:
-                if self.ident is None:
-                    self.ident = self.scope.new_key()
-        return cast("int", self.ident)
+                key = self.ident
+                if key is None:
+                    key = self.ident = self.scope.new_key()
+        return key
+
+    def parent_key(self) -> int | None:
+        """The id of the run whose body made it, as a number."""
+        rare = self.rare
+        if rare is not None:
+            parent = rare.parent  # read once: it is let go of when the run ends
+            if parent is not None:
+                key: int = parent.run_key()
+                return key
+            if rare.parent_key is not None:
+                return rare.parent_key
+        return self.flow_key()
+
+    def flow_key(self) -> int | None:
+        """The id of the flow run around it, as a number."""
+        home = self.home()
+        key: int | None = None if home is None else home.flow_key()
+        return key
 
     def view(self) -> Any:
         """What observers and hooks are given for this run."""
@@ -187,6 +232,16 @@ class Record:
         self.run_key()
         with _LOOKING:
             return list(self._caught_up())
+
+    @property
+    def state_name(self) -> str:
+        """The name of the state it is in; makes no state."""
+        phase, log = self.phase, self.log
+        if phase in FINAL:
+            return self.name_of_end(phase)
+        if phase is _RUNNING:
+            return self.name_of_retry if self.attempts > 1 else "Running"
+        return log[-1].name if phase is _SCHEDULED and log else "Pending"
 
     @property
     def last_state(self) -> State[Any]:
@@ -247,20 +302,24 @@ class Record:
         return log
 
     def _final(self, phase: StateType, at: float) -> State[Any]:
-        outcome, rare = self.outcome, self.rare
-        name = message = None
-        if rare is not None:
-            name, message = rare.name, rare.message
-        if (
-            message is None
-            and phase is not _COMPLETED
-            and isinstance(outcome, BaseException)
-        ):
-            message = self.describe(outcome, phase)
-        if name is None:
-            held_back = phase is _CANCELLED and isinstance(outcome, UpstreamTaskError)
-            name = "NotReady" if held_back else _TITLES[phase]
-        return self._made(phase, name, at, outcome, message)
+        name, message = self.name_of_end(phase), self.message_of_end(phase)
+        return self._made(phase, name, at, self.outcome, message)
+
+    def name_of_end(self, phase: StateType) -> str:
+        """The name of its final state, which is of this type."""
+        if self.rare is not None and self.rare.name is not None:
+            return self.rare.name
+        if phase is _CANCELLED and isinstance(self.outcome, UpstreamTaskError):
+            return "NotReady"
+        return _TITLES[phase]
+
+    def message_of_end(self, phase: StateType) -> str | None:
+        """The message of its final state, which is of this type."""
+        if self.rare is not None and self.rare.message is not None:
+            return self.rare.message
+        if phase is _COMPLETED or not isinstance(self.outcome, BaseException):
+            return None
+        return self._describe(self.outcome, phase)
 
     def _made(
         self,
@@ -281,7 +340,7 @@ class Record:
         """The name of Running in attempts after the first."""
         return "Retrying"
 
-    def describe(self, error: BaseException, phase: StateType) -> str:
+    def _describe(self, error: BaseException, phase: StateType) -> str:
         """The message of the state that an error ends in."""
         if phase is StateType.FAILED:
             return self.failure_text(error)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from headrace.runs.inputs import RunInput
 from headrace.states import State, StateType
 
 __all__ = ("FlowRun", "RunView", "TaskRun", "record_of")
 
 
 class RunView:
-    """One run as its record shows it."""
+    """One run as its record shows it.
 
-    __slots__ = ("_run",)
+    Args:
+        run: The record.
+        is_brief: Whether its history is only the state it is in.
+    """
 
-    def __init__(self, run: Any) -> None:
+    __slots__ = ("_is_brief", "_run")
+
+    def __init__(self, run: Any, *, is_brief: bool = False) -> None:
         self._run = run
+        self._is_brief = is_brief
 
     @property
     def id(self) -> str:
@@ -33,6 +41,25 @@ class RunView:
         """What each parameter of its function gets; empty once the run has ended."""
         parameters: dict[str, Any] = self._run.parameters()
         return parameters
+
+    @property
+    def task_inputs(self) -> dict[str, list[RunInput]]:
+        """For each parameter the ids of the runs that its argument comes from.
+
+        Every parameter is in it, most with an empty list; ``*args`` and ``**kwargs``
+        by their own names; ``wait_for`` if there was any. Each id is a text, with
+        itself as ``.id``. Upstreams are told by futures and states among the arguments,
+        in containers too, and by objects that an earlier run of the same flow run
+        returned, as they are or directly inside of what it returned.
+        """
+        inputs: dict[str, list[RunInput]] = self._run.inputs()
+        return inputs
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The id of the run whose body made it: of a task, else of the flow run."""
+        key: int | None = self._run.parent_key()
+        return None if key is None else str(UUID(int=key))
 
     @property
     def run_count(self) -> int:
@@ -57,7 +84,9 @@ class RunView:
 
     @property
     def history(self) -> list[State[Any]]:
-        """Every state so far, in order."""
+        """Every state so far, in order; only the last where no others are kept."""
+        if self._is_brief:
+            return [self.state]
         states: list[State[Any]] = self._run.history
         return states
 
@@ -88,10 +117,13 @@ class RunView:
         return timedelta(seconds=self._run.total_run_seconds)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RunView) and other._run is self._run
+        if not isinstance(other, RunView):
+            return NotImplemented
+        # A run that has ended may have two records: its own, and what is kept of it.
+        return other._run is self._run or other._run.run_key() == self._run.run_key()
 
     def __hash__(self) -> int:
-        return hash(self._run)
+        return hash(self._run.run_key())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, state={self.state_name!r})"

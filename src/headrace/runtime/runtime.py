@@ -11,12 +11,14 @@ from typing import Any, Protocol, Self
 
 from headrace._concurrency.bodies import shielded
 from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
+from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
-from headrace.settings import Settings
+from headrace.runs import RunLog, Runs
+from headrace.settings import History, Settings
 
 __all__ = ("Application", "Runtime")
 
@@ -49,9 +51,12 @@ class Runtime:
             say (64).
         observers: Hear every state of every run; see `headrace.events.Observer`.
         settings: By default those that are current when the block is entered.
+        history: What `runs` tells of each run: all its states ("full"), only the last
+            one ("last"), or nothing ("off"); by default as the settings say ("full").
 
     Raises:
-        ValueError: ``max_threads`` is no positive whole number.
+        ValueError: ``max_threads`` is no positive whole number, or ``history`` none
+            of these.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Runtime:
         max_threads: int | None = None,
         observers: Iterable[Observer] = (),
         settings: Settings | None = None,
+        history: History | None = None,
     ) -> None:
         _check_threads(max_threads)
         self._new_host = functools.partial(
@@ -69,6 +75,8 @@ class Runtime:
             max_threads=max_threads,
         )
         self._host = self._new_host()
+        self._history: History | None = checked_history(history)
+        self._log: RunLog | None = None
         self._scope: Scope | None = None
         self._token: Token[Any] | None = None
 
@@ -126,9 +134,11 @@ class Runtime:
             )
         # Not the one made with this object: that may have been in a parent process.
         self._host = self._new_host()
+        settings = self._host.settings  # read now, not at the first run
+        self._log = self._host.log = new_log(self._history, settings, self._log)
 
     def _open(self) -> None:
-        settings = self._host.settings  # read now, not at the first run
+        settings = self._host.settings
         self._scope = Scope(self._host, "runtime")
         if settings.logging_log_prints:
             self._scope.look_at_prints()
@@ -203,6 +213,20 @@ class Runtime:
 
         app.add_middleware(_UseRuntime, runtime=self)  # raises once it has started
         router.lifespan_context = lifespan
+
+    @property
+    def runs(self) -> Runs:
+        """Its task and flow runs: those that go on, and the latest that have ended.
+
+        Raises:
+            RuntimeError: It records nothing: see ``history``.
+        """
+        if (self._history or self._host.settings.history) == "off":
+            raise RuntimeError(
+                "this Runtime keeps no records of its runs, as history='off' says. "
+                "Write Runtime(history='full'), or 'last' for less, to look them up."
+            )
+        return Runs(self._log, functools.partial(open_runs, self._scope))
 
     def stats(self) -> dict[str, int]:
         """Counts of what there is now.

@@ -22,7 +22,8 @@ class StateDetails:
         cache_key: The key under which the result is cached.
         cache_expiration: Until when it is.
         refresh_cache: Whether the run ignored what was cached.
-        untrackable_result: Whether the result is too common a value to be traced.
+        untrackable_result: Whether the result is of a type too common for runs to be
+            traced by it, such as a number or a text.
         pause_timeout: Until when a paused run may be resumed.
         pause_reschedule: Whether a paused run ends and is run again.
         pause_key: Names the pause, so that it is passed once.
@@ -57,6 +58,9 @@ class StoredData:
     async def aload(self) -> Any:
         """Read the value without blocking the event loop; raises as `load` does."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return "<stored>"
 
 
 def uuid_text(key: int) -> str:

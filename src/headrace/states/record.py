@@ -12,13 +12,17 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from headrace.exceptions import CancelledRun, UpstreamTaskError
-from headrace.states.details import StateDetails, StoredData, seconds_of, uuid_text
+from headrace.states.details import StateDetails, seconds_of, uuid_text
 from headrace.states.kinds import FINAL, StateType
 
 __all__ = ("StateRecord",)
+
+# Of values of these types many are equal, or one and the same, and no run is told by
+# having been given one.
+_COMMON: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -152,6 +156,8 @@ class StateRecord(Generic[R_co]):
             details.flow_run_id = details.flow_run_id or uuid_text(self.flow_key)
         if self.run_key is not None and self.run_key != self.flow_key:
             details.task_run_id = details.task_run_id or uuid_text(self.run_key)
+        if self.run_key is not None and self.type is _S.COMPLETED:
+            details.untrackable_result = type(self.data) in _COMMON
         return details
 
     # -- What it is -----------------------------------------------------------
@@ -273,9 +279,7 @@ class StateRecord(Generic[R_co]):
     def __repr__(self) -> str:
         short = reprlib.Repr()
         short.maxother = short.maxstring = short.maxlong = 200
-        result = (
-            "<stored>" if isinstance(self.data, StoredData) else short.repr(self.data)
-        )
+        result = short.repr(self.data)
         return (
             f"{self.name}(message={self.message!r}, type={self.type}, result={result})"
         )

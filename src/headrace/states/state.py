@@ -98,6 +98,24 @@ class State(StateRecord[R_co]):
             given.setdefault(name, getattr(self, name))
         return State(**given)
 
+    def without_data(self) -> State[Any]:
+        """The same state, its data dropped, and with it the trace of an error."""
+        if self.data is None:
+            return self
+        made = State[Any](
+            self.type,
+            self.name,
+            self.at,
+            None,
+            self.message,
+            self.run_key,
+            self.flow_key,
+            state_details=self._given_details,
+        )
+        if self._more is not None and self._more.id is not None:
+            made._extra().id = self._more.id
+        return made
+
     def adopted(
         self, at: float, run_key: int, flow_key: int | None = None
     ) -> State[R_co]:
