@@ -17,7 +17,7 @@ import pytest
 
 from headrace import Runtime, task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 RUNS = 1500
 LIMITS = [0.0002, 0.0005, 0.001, 0.003]
