@@ -74,6 +74,8 @@ class Settings(BaseModel):
         max_run_records: How many runs that have ended a runtime remembers.
         track_results: Whether an argument that an earlier run of the same flow run
             returned is recorded as coming from that run.
+        warn_of_duplicate_names: Whether two tasks of one name in one module make a
+            warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +100,7 @@ class Settings(BaseModel):
     history: History = Field(default="full", description="'full', 'last' or 'off'")
     max_run_records: _Count = Field(default=10_000, description="a whole number >= 0")
     track_results: bool = Field(default=True, description="true or false")
+    warn_of_duplicate_names: bool = Field(default=True, description="1 or 0")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:

@@ -19,11 +19,13 @@ from headrace._engine import doors
 from headrace._types import HasFn, Untold
 from headrace.definitions import Option, is_method_object
 from headrace.options import TaskOptions, TaskRunOptions, task_spec, with_settings
+from headrace.registry import register
+from headrace.retries import exponential_backoff
 from headrace.runnable import Doors
 from headrace.schedulable import Schedulable
 from headrace.specs import TaskSpec
 
-__all__ = ("BoundTask", "Task", "TaskDecorator", "task")
+__all__ = ("BoundTask", "Task", "TaskDecorator", "exponential_backoff", "task")
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -87,6 +89,7 @@ class Task(Schedulable[P, R_co]):
         }
         given = {k: v for k, v in texts.items() if v is not None}
         super().__init__(fn, {**given, **options})
+        register(self)
 
     def _make_spec(
         self, fn: Callable[..., Any], given: dict[str, Any], key: str | None
