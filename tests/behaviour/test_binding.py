@@ -35,7 +35,7 @@ WAYS = pytest.mark.parametrize("way", [called, submitted])
 
 
 @WAYS
-@pytest.mark.rule("BIND-04", "BIND-05")
+@pytest.mark.rule("BIND-04", "BIND-05", "BIND-02")
 def test_every_kind_of_parameter_gets_its_argument(way: Callable[..., Any]) -> None:
     with Runtime():
         assert way(show, 1) == (1, 2, (), 3, {})
@@ -125,6 +125,7 @@ def test_a_callable_without_a_name_is_called_as_its_task(fn: Any) -> None:
         made.submit(1, 2, 3)
 
 
+@pytest.mark.rule("BIND-09")
 def test_a_default_reaches_the_body_as_the_very_object() -> None:
     default: list[int] = []
 
@@ -133,3 +134,36 @@ def test_a_default_reaches_the_body_as_the_very_object() -> None:
         return items
 
     assert give() is default
+
+
+@pytest.mark.rule("BIND-09")
+def test_a_default_that_a_body_changes_stays_changed_as_in_python() -> None:
+    @task
+    def collect(item: int, into: list[int] = []) -> list[int]:  # noqa: B006
+        into.append(item)
+        return into
+
+    with Runtime():
+        assert submitted(collect, 1) == [1]
+        assert collect(2) == [1, 2]
+
+
+@pytest.mark.rule("BIND-08")
+async def test_a_run_keeps_the_function_it_was_submitted_with() -> None:
+    @task
+    async def add(x: int, y: int) -> int:
+        return x + y
+
+    async def negative(z: int) -> int:
+        return -z
+
+    made: Any = add
+
+    async with Runtime():
+        before = made.submit(1, 2)
+        made.fn = negative
+        after = made.submit(z=5)
+        with pytest.raises(ParameterBindError, match=r"add\(z: 'int'\)"):
+            made.submit(1, 2)
+
+        assert [await before.aresult(), await after.aresult()] == [3, -5]

@@ -640,6 +640,7 @@ async def test_cancelling_who_awaits_acall_cancels_the_run(kind: str) -> None:
     assert took == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.rule("CRASH-08", "CRASH-07")
 async def test_the_callers_own_cancellation_arrives_as_it_is() -> None:
     raised: list[BaseException] = []
 
@@ -917,6 +918,7 @@ async def nothing_left() -> AsyncGenerator[None]:
     assert asyncio.all_tasks() - before == set()
 
 
+@pytest.mark.rule("CRASH-08")
 async def test_a_crowded_flow_that_is_cancelled_leaves_nothing_behind() -> None:
     crowd = Crowd()
 
@@ -935,6 +937,7 @@ async def test_a_crowded_flow_that_is_cancelled_leaves_nothing_behind() -> None:
     crowd.check()
 
 
+@pytest.mark.rule("FINAL-13", "FLOW-04")
 async def test_a_crowded_flow_left_with_an_exception_leaves_nothing_behind() -> None:
     crowd = Crowd()
 
@@ -980,6 +983,7 @@ async def test_a_crowded_runtime_left_with_an_exception_leaves_nothing_behind() 
     crowd.check()
 
 
+@pytest.mark.rule("FINAL-13", "FLOW-04")
 def test_a_crowded_plain_flow_left_with_an_exception_leaves_nothing_behind() -> None:
     crowd = Crowd()
 
@@ -1102,6 +1106,7 @@ async def test_a_zombie_that_is_inside_of_flows_and_tasks_ends_them_all() -> Non
     ]
 
 
+@pytest.mark.rule("CRASH-10")
 async def test_cancelling_a_flow_twice_does_not_cut_its_clean_up_short() -> None:
     bodies = Bodies()
 
@@ -1128,6 +1133,33 @@ async def test_cancelling_a_flow_twice_does_not_cut_its_clean_up_short() -> None
 
     assert bodies.ended == {"body": 1}
     assert now() == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.rule("CRASH-10", "CRASH-08")
+async def test_a_flow_that_is_cancelled_from_outside_ends_as_cancelled() -> None:
+    recorder = Recorder()
+
+    @flow
+    async def whole() -> None:
+        await sleep.submit()
+        await anyio.sleep(LONG)
+
+    async with Runtime(observers=[recorder]):
+        caller = asyncio.create_task(whole())
+        await anyio.sleep(1)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        ends = {
+            event.run.name: (event.after.type, event.after.name)
+            for event in recorder.events
+            if event.after.is_final()
+        }
+
+    assert ends == {
+        "whole-0": ("CANCELLED", "Cancelled"),
+        "sleep-0": ("CANCELLED", "Cancelled"),
+    }
 
 
 # -- closing -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import cloudpickle
@@ -167,13 +168,21 @@ def test_with_options_gives_the_same_class() -> None:
     assert type(MyFlow(double).with_options(name="other")) is MyFlow
 
 
+@pytest.mark.rule("FLOW-09")
 def test_a_flow_keeps_its_options_too() -> None:
     made = flow(double, description="D.", version="1", timeout_seconds=60)
 
     other = made.with_options(name="other", timeout_seconds=None)
+    bare = made.with_options(name=None, description="", version=None)
 
     assert (other.name, other.description, other.version) == ("other", "D.", "1")
     assert (made.timeout_seconds, other.timeout_seconds) == (60.0, None)
+    assert (bare.name, bare.description, bare.version) == (
+        "double",
+        "Twice as much.",
+        None,
+    )
+    assert (bare.timeout_seconds, bare.fn, bare(2)) == (60.0, double, 4)
 
 
 # -- defaults and checks ---------------------------------------------------------------
@@ -190,6 +199,72 @@ def test_settings_give_retries_at_definition_and_copies_keep_them() -> None:
     for each in (made, made.with_options(version="1"), copy.copy(made)):
         assert (each.retries, each.retry_delay_seconds) == (3, 7.0)
     assert made.with_options(retries=None).retries == 0
+
+
+@pytest.mark.rule("RETRY-19")
+@pytest.mark.parametrize("how", ["block", "environment"])
+def test_what_is_given_wins_over_a_setting_also_when_it_is_nothing(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"task_default_retries": 2, "task_default_retry_delay_seconds": 7.0}
+    if how == "environment":
+        for name, value in settings.items():
+            monkeypatch.setenv(f"HEADRACE_{name.upper()}", str(value))
+    with temporary_settings(settings if how == "block" else {}):
+        by_setting = task(double)
+        given = task(double, retries=0, retry_delay_seconds=0)
+        one_given = task(double, retries=5)
+
+    shown = [(t.retries, t.retry_delay_seconds) for t in (by_setting, given, one_given)]
+    assert shown == [(2, 7.0), (0, 0), (5, 7.0)]
+    assert (task(double).retries == 0) is (how == "block")
+
+
+@pytest.mark.rule("RETRY-04", "PRM-10")
+def test_a_function_of_delays_is_given_the_retries_there_will_be() -> None:
+    asked: list[int] = []
+
+    def delays(retries: int) -> list[float]:
+        asked.append(retries)
+        return growing(retries)
+
+    assert task(double, retry_delay_seconds=delays).retry_delay_seconds == []
+    with temporary_settings(task_default_retries=3):
+        by_setting = task(double, retry_delay_seconds=delays)
+
+    assert by_setting.retry_delay_seconds == [0.0, 1.0, 2.0]
+    assert task(double, retries=1, retry_delay_seconds=lambda _: 5.0)(2) == 4
+    assert asked == [0, 3]
+
+
+@pytest.mark.rule("RETRY-05")
+@pytest.mark.parametrize(
+    "delays", [[1, 2.5], (1, 2.5), (Fraction(1), 2.5)], ids=["list", "tuple", "numbers"]
+)
+def test_delays_may_be_any_sequence_of_numbers(delays: Any) -> None:
+    made = task(double, retries=2, retry_delay_seconds=delays)
+
+    assert made.retry_delay_seconds == [1.0, 2.5]
+
+
+@pytest.mark.rule("RETRY-05")
+@pytest.mark.parametrize(
+    ("delays", "error"),
+    [
+        pytest.param("5", TypeError, id="text"),
+        pytest.param(["5"], TypeError, id="text-inside"),
+        pytest.param((1, None), TypeError, id="none-inside"),
+        pytest.param((1, -1), ValueError, id="negative-inside"),
+        pytest.param((0,) * 51, ValueError, id="too-many"),
+        pytest.param(lambda _: [1] * 51, ValueError, id="too-many-made"),
+        pytest.param(lambda _: "5", TypeError, id="text-made"),
+    ],
+)
+def test_what_is_no_delay_is_refused_at_once(
+    delays: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="retry_delay_seconds"):
+        task(double, retries=2, retry_delay_seconds=delays)
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,16 @@ def test_an_unknown_option_is_named_and_so_are_the_known_ones() -> None:
         flow(double, **of_tasks)
 
 
+@pytest.mark.rule("PRM-22")
+@pytest.mark.parametrize("name", ["viz_return_value", "asset_deps", "on_rollback"])
+def test_options_that_need_a_server_or_assets_are_unknown(name: str) -> None:
+    option: dict[str, Any] = {name: []}
+
+    with pytest.raises(TypeError, match=f"a task has no option '{name}'"):
+        task(double, **option)
+    assert task(double, retry_condition_fn=print).retry_condition_fn is print
+
+
 def test_an_option_that_is_wrong_is_refused_by_the_decorator_that_has_it() -> None:
     decorate = task(retries=-1)
 
@@ -264,7 +274,7 @@ def test_an_option_that_is_wrong_is_refused_by_the_decorator_that_has_it() -> No
         pytest.param({"retry_jitter_factor": -1}, "must be >= 0", id="jitter"),
     ],
 )
-@pytest.mark.rule("PRM-23")
+@pytest.mark.rule("PRM-23", "PRM-11")
 def test_options_are_checked_in_a_fixed_order(options: Any, error: str) -> None:
     later = {"retry_jitter_factor": -1, "timeout_seconds": -1} | options
     if "tags" in options:

@@ -19,6 +19,7 @@ from headrace.exceptions import (
     UpstreamTaskError,
 )
 from headrace.states import AwaitingRetry
+from headrace.testing import Recorder
 
 
 def plain_double(number: int) -> int:
@@ -278,6 +279,7 @@ async def test_awaited_tasks_in_gather_run_together() -> None:
     assert anyio.current_time() - started == pytest.approx(3600)
 
 
+@pytest.mark.rule("CALL-04")
 async def test_an_awaited_task_runs_in_the_asyncio_task_of_its_caller() -> None:
     @task
     async def present() -> asyncio.Task[Any] | None:
@@ -333,6 +335,7 @@ async def test_a_time_limit_around_an_awaited_task_works_as_around_a_function() 
 # -- called ----------------------------------------------------------------------------
 
 
+@pytest.mark.rule("CALL-04")
 def test_a_called_plain_task_runs_in_the_thread_of_its_caller() -> None:
     here = task(threading.current_thread)
 
@@ -380,6 +383,63 @@ async def test_an_awaited_task_whose_input_failed_raises_why_it_was_held_back() 
         return repr(held_back.value.__cause__)
 
     assert await hands_on() == "ValueError('coroutine')"
+
+
+# -- submitted -------------------------------------------------------------------------
+
+
+@pytest.mark.rule("CALL-06", "CALL-03")
+async def test_a_submit_that_is_not_awaited_runs_all_the_same() -> None:
+    ran: list[str] = []
+    release = asyncio.Event()
+
+    @task
+    async def note() -> None:
+        ran.append("began")
+        await release.wait()
+        ran.append("ended")
+
+    @flow
+    async def around() -> list[str]:
+        note.submit()
+        await anyio.wait_all_tasks_blocked()
+        begun = [*ran]
+        release.set()
+        return begun
+
+    assert await around() == ["began"]
+    assert ran == ["began", "ended"]
+
+
+@pytest.mark.rule("CALL-06")
+async def test_a_call_of_a_coroutine_task_that_is_not_awaited_makes_no_run() -> None:
+    recorder = Recorder()
+
+    async with Runtime(observers=[recorder]):
+        called = adouble(1)
+        await anyio.wait_all_tasks_blocked()
+        called.close()
+
+    assert recorder.events == []
+
+
+@pytest.mark.rule("CALL-12")
+@pytest.mark.parametrize("submitted", [double, adouble], ids=["plain", "coroutine"])
+def test_the_record_of_a_run_is_there_when_submit_returns(submitted: Any) -> None:
+    @flow
+    def around() -> Any:
+        hold = threading.Event()
+        upstream = task(hold.wait, name="upstream").submit(5)
+        record = submitted.submit(1, wait_for=[upstream]).task_run
+        found = (record.name, record.state_name, record.run_count, len(record.id))
+        hold.set()
+        return {"found": found, "flow": record.flow_run_id}
+
+    state = around(return_state=True)
+
+    name = f"{submitted.name}-0"
+    assert state.result()["found"] == (name, "Pending", 0, 36)
+    assert state.result()["flow"] == state.state_details.flow_run_id
 
 
 # -- called where waiting would block the loop -----------------------------------------

@@ -1005,3 +1005,37 @@ def test_a_dropped_run_that_failed_is_named_in_the_log(
         fail.submit("no")
 
     assert "fail-0" in caplog.text
+
+
+@pytest.mark.rule("FUT-03")
+async def test_a_timeout_counts_from_the_call_whatever_the_run_waits_for() -> None:
+    async with Runtime():
+        upstream = await sleep_for.submit(100)
+        queued = await sleep_for.submit(1, wait_for=[upstream])
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        waited = await queued.wait(2)
+        with pytest.raises(TimeoutError):
+            await queued.aresult(3)
+        took = loop.time() - started
+
+        assert await queued.aresult(100) is not None
+
+    assert waited is None
+    assert took == pytest.approx(2 + 3)
+
+
+@pytest.mark.rule("FUT-13")
+def test_a_future_is_made_where_no_loop_runs_and_awaited_where_one_does() -> None:
+    @flow
+    def program() -> Any:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        future = double.submit(21).future
+
+        async def elsewhere() -> int:
+            return await future
+
+        return [future.result(), asyncio.run(elsewhere())]
+
+    assert program() == [42, 42]

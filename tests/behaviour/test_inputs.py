@@ -1258,7 +1258,7 @@ async def test_an_input_whose_very_type_is_broken_fails_the_run_only() -> None:
     assert fine == 1
 
 
-@pytest.mark.rule("RES-14")
+@pytest.mark.rule("RES-14", "CRASH-12")
 def test_an_input_whose_very_type_is_broken_does_not_hang_a_plain_flow() -> None:
     class Odd(metaclass=Unhashable):
         pass

@@ -384,6 +384,8 @@ async def test_a_run_that_timed_out_holds_back_what_depends_on_it(door: Door) ->
 def test_no_limit_is_none_or_nothing() -> None:
     assert sleep.timeout_seconds is None
     assert task(timeout_seconds=None)(sleep.fn).timeout_seconds is None
+    assert task(timeout_seconds=0)(sleep.fn).timeout_seconds is None
+    assert task(timeout_seconds=0.0)(lambda: 42)() == 42
 
 
 @EVERY_DOOR

@@ -342,7 +342,7 @@ async def test_an_asynchronous_iterable_is_no_iterable() -> None:
             number.map(ticks())
 
 
-@pytest.mark.rule("MAP-13")
+@pytest.mark.rule("MAP-13", "BIND-03")
 async def test_a_default_is_never_mapped() -> None:
     @task
     async def scale(value: int, factors: Any = (1, 2, 3)) -> Any:

@@ -70,6 +70,36 @@ def test_a_plain_flow_and_its_called_tasks_may_set_signal_handlers() -> None:
     assert around() is signal.SIG_DFL
 
 
+@pytest.mark.rule("CRASH-09", "TIME-12")
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_no_signal_handler_is_ever_set(kind: str) -> None:
+    def handlers() -> list[Any]:
+        return [signal.getsignal(number) for number in signal.valid_signals()]
+
+    @task(timeout_seconds=60)
+    def limited() -> list[Any]:
+        return handlers()
+
+    @flow(timeout_seconds=60)
+    def plain() -> list[Any]:
+        return [handlers(), limited(), limited.submit().result()]
+
+    @flow(timeout_seconds=60)
+    async def coroutine() -> list[Any]:
+        return [handlers(), await limited.acall(), await limited.submit().aresult()]
+
+    async def on_a_loop() -> None:
+        before = handlers()  # asyncio.run has one for Ctrl-C
+        assert await coroutine() == [before] * 3
+
+    before = handlers()
+    if kind == "plain":
+        assert plain() == [before] * 3
+    else:
+        asyncio.run(on_a_loop())
+    assert handlers() == before
+
+
 @pytest.mark.rule("CONC-06")
 def test_a_submitted_plain_task_runs_in_a_worker_thread() -> None:
     where = task(lambda: threading.current_thread().name)

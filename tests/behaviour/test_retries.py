@@ -213,7 +213,7 @@ async def test_the_last_failed_state_returned_is_how_the_run_ends(
         state.result()
 
 
-@pytest.mark.rule("RETRY-14", "HIST-11")
+@pytest.mark.rule("HIST-11")
 async def test_what_one_attempt_said_does_not_stick_to_the_next() -> None:
     script = Script(Failed(name="NoRows", message="none"), ValueError("boom"))
     flaky = task(retries=1)(script.coroutine)

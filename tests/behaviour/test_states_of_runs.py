@@ -518,11 +518,15 @@ async def test_a_returned_failed_state_is_retried_and_a_crashed_one_is_not() -> 
     assert counts == {"failed": 3, "crashed": 1}
 
 
-@pytest.mark.rule("FINAL-08")
+@pytest.mark.rule("FINAL-08", "HIST-08")
 @pytest.mark.parametrize("made", [Pending(), Running(), Paused()], ids=lambda s: s.name)
 async def test_a_returned_state_that_is_not_final_is_an_error(made: State[Any]) -> None:
-    state = await state_of(lambda: made)
+    async with Runtime():
+        future = await task(lambda: made).submit()
+        await future.astate()
+        state: State[Any] = future.state
 
+    assert [each.name for each in future.history] == ["Pending", "Running", "Failed"]
     assert state.type is StateType.FAILED
     with pytest.raises(HeadraceError, match=f"a state of type {made.type}"):
         state.result()
@@ -713,22 +717,24 @@ async def test_a_run_that_never_started_has_no_times_but_an_end() -> None:
     assert record.end_time == held.state.timestamp
 
 
-@pytest.mark.rule("FUT-01")
+@pytest.mark.rule("FUT-01", "PRM-05", "KEY-05")
 async def test_a_record_tells_what_its_task_was_told() -> None:
     @task(name="load", tags={"a", "b"}, version="v3")
     async def fn() -> None: ...
 
     @flow
     async def main() -> Any:
-        return [(await fn.submit()).task_run, (await fn.submit()).task_run]
+        versions = [fn, fn, fn.with_options(version=None)]
+        return [(await each.submit()).task_run for each in versions]
 
     state = await main(return_state=True)
-    first, second = state.result()
+    first, second, unversioned = state.result()
 
     assert (first.name, second.name) == ("load-0", "load-1")
     assert (first.dynamic_key, second.dynamic_key) == ("0", "1")
     assert first.tags == {"a", "b"}
     assert first.task_version == "v3"
+    assert unversioned.task_version is None
     assert first.task_key == fn.task_key
     assert first.flow_run_id == state.state_details.flow_run_id
     assert first.state_type is StateType.COMPLETED

@@ -157,6 +157,22 @@ async def test_a_body_that_computes_is_interrupted_at_its_limit(door: Door) -> N
     assert min(took) < PROMISED + OVER
 
 
+@pytest.mark.rule("TIME-12")
+def test_a_limit_holds_in_every_thread() -> None:
+    states: list[Any] = []
+    busy = Busy()
+    limited = task(timeout_seconds=LIMIT)(busy.body)
+
+    thread = threading.Thread(
+        target=lambda: states.append(limited(return_state=True)), name="by-hand"
+    )
+    thread.start()
+    thread.join(SOON)
+
+    assert [state.name for state in states] == ["TimedOut"]
+    assert isinstance(busy.raised[0], RunInterrupted)
+
+
 @ON_BOTH_LOOPS
 @EVERY_DOOR
 @pytest.mark.slow
@@ -564,6 +580,7 @@ def test_the_limit_of_a_plain_flow_holds_while_it_waits_for_what_it_returns() ->
     assert runtime.stats()["open_runs"] == 0
 
 
+@pytest.mark.rule("CALL-11")
 def test_every_headrace_call_raises_in_a_plain_flow_that_timed_out() -> None:
     raised: list[str] = []
 

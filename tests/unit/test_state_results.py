@@ -110,7 +110,6 @@ async def test_a_result_is_a_plain_call_in_coroutine_code_too() -> None:
     assert await state is state
 
 
-@pytest.mark.rule("SRES-08")
 async def test_data_that_is_kept_elsewhere_is_read_when_asked_for() -> None:
     completed = of_engine(S.COMPLETED, Elsewhere([1]))
     failed = of_engine(S.FAILED, Elsewhere(ValueError("boom")))
