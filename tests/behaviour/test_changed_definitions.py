@@ -33,6 +33,12 @@ def growing(retries: int) -> list[float]:
     return [float(i) for i in range(retries)]
 
 
+def note(task: object, task_run: object, state: object) -> None: ...
+
+
+async def note_too(task: object, task_run: object, state: object) -> None: ...
+
+
 class Adder:
     def __init__(self, more: int) -> None:
         self.more = more
@@ -50,11 +56,13 @@ FULL: dict[str, Any] = {
     "description": "All.",
     "tags": {"a"},
     "version": "1",
+    "task_run_name": "double-{x}",
     "retries": 3,
     "retry_delay_seconds": 2.5,
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": growing,
     "timeout_seconds": 60.0,
+    "log_prints": True,
     "interrupt": False,
 }
 
@@ -66,7 +74,7 @@ def options_of(made: Task[..., Any]) -> dict[str, Any]:
 # -- with_options ----------------------------------------------------------------------
 
 
-@pytest.mark.rule("OPT-01", "OPT-03")
+@pytest.mark.rule("OPT-01", "OPT-03", "OPT-04")
 def test_with_options_keeps_all_that_is_not_named_and_leaves_the_original() -> None:
     full = task(double, **FULL)
 
@@ -89,6 +97,9 @@ def test_with_options_keeps_all_that_is_not_named_and_leaves_the_original() -> N
         pytest.param("tags", None, set(), id="tags-none"),
         pytest.param("version", "2", "2", id="version"),
         pytest.param("version", None, None, id="version-none"),
+        pytest.param("task_run_name", "{x}", "{x}", id="run-name"),
+        pytest.param("task_run_name", None, None, id="run-name-none"),
+        pytest.param("task_run_name", "", None, id="run-name-empty"),
         pytest.param("retries", 0, 0, id="retries-zero"),
         pytest.param("retries", None, 0, id="retries-none"),
         pytest.param("retry_delay_seconds", 0, 0, id="delay-zero"),
@@ -98,6 +109,8 @@ def test_with_options_keeps_all_that_is_not_named_and_leaves_the_original() -> N
         pytest.param("retry_condition_fn", None, None, id="condition-none"),
         pytest.param("timeout_seconds", None, None, id="limit-none"),
         pytest.param("timeout_seconds", 0, None, id="limit-zero"),
+        pytest.param("log_prints", False, False, id="log-prints"),
+        pytest.param("log_prints", None, None, id="log-prints-none"),
         pytest.param("interrupt", True, True, id="interrupt"),
     ],
 )
@@ -156,6 +169,22 @@ def test_the_tags_of_a_copy_are_its_own() -> None:
     assert made.tags == made.with_options(name="other").tags == {"a"}
 
 
+@pytest.mark.rule("OPT-07", "OPT-03")
+def test_the_hooks_of_a_copy_are_its_own() -> None:
+    given: list[Any] = [note]
+    made = task(double, on_failure=given)
+
+    copy_of_it = made.with_options(name="other")
+    copy_of_it.on_failure(note_too)
+    given.append(note_too)
+    made.hooks["on_failure"].append(note_too)
+    without = made.with_options(on_failure=[])
+
+    assert made.hooks["on_failure"] == [note]
+    assert copy_of_it.hooks["on_failure"] == [note, note_too]
+    assert without.hooks["on_failure"] == []
+
+
 @pytest.mark.rule("OPT-08")
 def test_with_options_gives_the_same_class() -> None:
     class Mine(Task[..., Any]):
@@ -170,7 +199,15 @@ def test_with_options_gives_the_same_class() -> None:
 
 @pytest.mark.rule("FLOW-09")
 def test_a_flow_keeps_its_options_too() -> None:
-    made = flow(double, description="D.", version="1", timeout_seconds=60)
+    made = flow(
+        double,
+        description="D.",
+        version="1",
+        timeout_seconds=60,
+        flow_run_name="{x}",
+        retries=2,
+        validate_parameters=False,
+    )
 
     other = made.with_options(name="other", timeout_seconds=None)
     bare = made.with_options(name=None, description="", version=None)
@@ -183,6 +220,11 @@ def test_a_flow_keeps_its_options_too() -> None:
         None,
     )
     assert (bare.timeout_seconds, bare.fn, bare(2)) == (60.0, double, 4)
+    for each in (other, bare):
+        assert (each.flow_run_name, each.retries) == ("{x}", 2)
+        assert each.validate_parameters is False
+    assert made.with_options(retries=0, flow_run_name=None).retries == 0
+    assert made.with_options(retries=0, flow_run_name=None).flow_run_name is None
 
 
 # -- defaults and checks ---------------------------------------------------------------
@@ -289,6 +331,9 @@ def test_what_is_no_delay_is_refused_at_once(
         pytest.param("timeout_seconds", float("nan"), ValueError, "no limit", id="nan"),
         pytest.param("timeout_seconds", "5", TypeError, "no limit", id="limit-text"),
         pytest.param("timeout_seconds", False, TypeError, "no limit", id="limit-bool"),
+        pytest.param("task_run_name", 5, TypeError, "of type int", id="run-name"),
+        pytest.param("task_run_name", "{y}", ValueError, "'y'", id="placeholder"),
+        pytest.param("log_prints", 1, TypeError, "True or False", id="log-prints"),
         pytest.param("interrupt", 1, TypeError, "True or False", id="interrupt"),
     ],
 )
@@ -309,6 +354,54 @@ def test_a_wrong_option_is_refused_however_it_is_given(
             act()
 
     assert getattr(made, option) == before
+
+
+@pytest.mark.rule("PRM-08", "DEF-21")
+def test_a_run_name_is_a_template_or_a_function_and_not_asked_before_a_run() -> None:
+    def name() -> str:
+        raise AssertionError("asked at definition")
+
+    for given in ("double-{x}", name):
+        assert task(double, task_run_name=given).task_run_name is given
+    wrong: Any
+    for wrong in (5, ["double"], object()):
+        with pytest.raises(TypeError, match=f"of type {type(wrong).__name__}"):
+            task(double, task_run_name=wrong)
+
+
+@pytest.mark.rule("PRM-18")
+def test_whether_prints_are_logged_is_left_open_in_every_form() -> None:
+    assert task(double).log_prints is None
+    assert Task(double).log_prints is None
+    assert flow(double).log_prints is None
+
+
+@pytest.mark.parametrize("option", ["on_completion", "on_failure"])
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        pytest.param(note, r"must be a list of functions, not note", id="function"),
+        pytest.param("note", "must be a list of functions", id="text"),
+        pytest.param([note, "note"], "holds 'note', which cannot be called", id="item"),
+        pytest.param([lambda state: 0], "with three arguments", id="one-argument"),
+    ],
+)
+@pytest.mark.rule("PRM-20", "PRM-21")
+def test_what_is_no_list_of_hooks_is_refused_at_definition(
+    option: str, given: object, text: str
+) -> None:
+    wrong: dict[str, Any] = {option: given}
+    made = task(double)
+
+    for act in (
+        lambda: task(double, **wrong),
+        lambda: made.with_options(**wrong),
+        lambda: setattr(made, option, given),
+    ):
+        with pytest.raises(TypeError, match=text):
+            act()
+
+    assert made.hooks[option] == []
 
 
 @pytest.mark.rule("PRM-04")
