@@ -116,7 +116,7 @@ async def test_a_function_gives_the_name(
         pytest.param("{x.missing}", "missing", id="template"),
     ],
 )
-@pytest.mark.rule("RNAME-05", "RNAME-06")
+@pytest.mark.rule("RNAME-05", "RNAME-06", "RETRY-20")
 async def test_a_name_that_cannot_be_made_fails_the_run_without_retry(
     body: Any, fn: Any, error: str
 ) -> None:

@@ -19,6 +19,7 @@ from headrace.exceptions import (
     MappingMissingIterable,
     MissingContextError,
     MissingResult,
+    NotPicklable,
     ParameterBindError,
     ParameterTypeError,
     PausedRun,
@@ -30,6 +31,7 @@ from headrace.exceptions import (
     UnfinishedRun,
     UnreadyMap,
     UpstreamTaskError,
+    WorkerDied,
 )
 
 EXAMPLES: list[BaseException] = [
@@ -40,6 +42,8 @@ EXAMPLES: list[BaseException] = [
     UnfinishedRun("not done. Wait for it."),
     MissingResult("gone. Persist it."),
     UpstreamTaskError("load-0", "fetch-0", "Failed", "FAILED"),
+    WorkerDied("load-0", 4711, exit_code=7),
+    NotPicklable("load-0", "the result", "lock", "TypeError: no"),
     MappingLengthMismatch("add", {"x": 2, "y": 3}),
     MappingMissingIterable("add", {"x": "1", "y": "2"}),
     ParameterBindError("add", "missing 'y'", "(x, y)", "(1,)", "{}"),

@@ -34,13 +34,10 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "cancel_grace_seconds": 5.0,
         "abandon_after_seconds": 0.04,
         "hook_timeout_seconds": 30.0,
-<<<<<<< HEAD
         "history": "full",
         "max_run_records": 10_000,
         "track_results": True,
-=======
         "warn_of_duplicate_names": True,
->>>>>>> 1ea5dec (Warn of two tasks of one name at the line of the second)
     }
 
 
@@ -56,13 +53,10 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ("MAX_THREADS", " 8 ", "max_threads", 8),
         ("MAX_THREADS", "", "max_threads", 64),
         ("CANCEL_GRACE_SECONDS", "0", "cancel_grace_seconds", 0.0),
-<<<<<<< HEAD
         ("HISTORY", "last", "history", "last"),
         ("MAX_RUN_RECORDS", "0", "max_run_records", 0),
         ("TRACK_RESULTS", "false", "track_results", False),
-=======
         ("WARN_OF_DUPLICATE_NAMES", "0", "warn_of_duplicate_names", False),
->>>>>>> 1ea5dec (Warn of two tasks of one name at the line of the second)
     ],
 )  # fmt: skip
 def test_a_setting_is_read_from_its_variable(
@@ -84,12 +78,9 @@ def test_a_setting_is_read_from_its_variable(
         ("HEADRACE_MAX_THREADS", "0", "a whole number >= 1"),
         ("HEADRACE_CANCEL_GRACE_SECONDS", "nan", "seconds >= 0"),
         ("HEADRACE_ABANDON_AFTER_SECONDS", "inf", "seconds >= 0"),
-<<<<<<< HEAD
         ("HEADRACE_HISTORY", "some", "'full', 'last' or 'off'"),
         ("HEADRACE_MAX_RUN_RECORDS", "-1", "a whole number >= 0"),
-=======
         ("HEADRACE_WARN_OF_DUPLICATE_NAMES", "perhaps", "1 or 0"),
->>>>>>> 1ea5dec (Warn of two tasks of one name at the line of the second)
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value_and_what_is_allowed(
