@@ -328,16 +328,25 @@ async def test_a_plain_hook_that_gives_a_coroutine_is_told_how_to_write_it(
 
 
 @pytest.mark.rule("HOOK-09")
-async def test_hooks_of_runs_that_go_well_write_no_line_of_info(
-    caplog: pytest.LogCaptureFixture,
+@KINDS
+async def test_each_hook_is_named_in_the_log_for_those_who_look_closely(
+    kinds: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
-    noted: Any = task(coroutine_body, on_completion=[Notes().plain()])
+    def names() -> list[str]:
+        ours = [r for r in caplog.records if r.name == "headrace.hooks"]
+        return [record.getMessage() for record in ours]
 
-    async with Runtime():
-        await noted.map(range(20)).aresult()
+    noted: Any = task(coroutine_body, on_completion=[getattr(Notes(), kinds)()])
+    for level in (logging.INFO, logging.DEBUG):
+        caplog.set_level(level)
+        async with Runtime():
+            await noted.map(range(20)).aresult()
+        if level == logging.INFO:
+            assert names() == []
+            assert len(caplog.records) <= 5
 
-    assert len(caplog.records) <= 5
+    assert len(names()) == 20
+    assert "calling the hook hook of coroutine_body-0" in names()
 
 
 # -- which states -----------------------------------------------------------------

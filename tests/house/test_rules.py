@@ -113,9 +113,10 @@ def rows_of(page: Path) -> list[str]:
 
 def cited_in(path: Path) -> Iterator[str]:
     """The rules that the tests of a file cite: read, so that none has to be collected."""
-    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, definitions) and node.name.lower().startswith("test"):
+        if isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and node.name.lower().startswith("test"):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func) == (
                     "pytest.mark.rule"

@@ -46,11 +46,11 @@ def pid_of_body(_: object = None) -> int:
 
 
 @task
-def burn(seconds: float) -> int:
-    began = time.process_time()
-    while time.process_time() - began < seconds:
+def burn(seconds: float) -> tuple[int, float]:
+    began, burned = time.monotonic(), time.process_time()
+    while time.process_time() - burned < seconds:
         pass
-    return os.getpid()
+    return os.getpid(), time.monotonic() - began
 
 
 @pytest.mark.rule("CONC-04")
@@ -67,18 +67,61 @@ def test_bodies_run_in_processes_that_are_kept_and_end_with_the_flow() -> None:
     assert not any(is_running(pid) for pid in pids)
 
 
-async def test_eight_bodies_of_a_second_take_four_on_two_processors() -> None:
+async def test_bodies_that_compute_do_so_on_all_workers_all_the_time() -> None:
     @flow(task_runner=two())
     async def main() -> Any:
         await pid_of_body.map([1, 2]).aresult()  # have both started
         began = time.monotonic()
-        pids = await burn.map([0.25] * 8).aresult()
-        return {"pids": pids, "took": time.monotonic() - began}
+        burned = await burn.map([0.25] * 8).aresult()
+        return {"burned": burned, "took": time.monotonic() - began}
 
     made = await main()
+    pids, seconds = zip(*made["burned"], strict=True)
 
-    assert len(set(made["pids"])) == 2
-    assert made["took"] < 4 * 5 / 4  # promised: five seconds for bodies of one
+    # With eight bodies of a second each this is under five seconds, if the machine has
+    # two processors to spare. Here other programs may have them: so it is the time that
+    # bodies went on side by side which counts.
+    assert len(set(pids)) == 2
+    assert sum(seconds) > 8 / 5 * made["took"]
+
+
+async def test_a_body_that_is_cancelled_cleans_up(tmp_path: Path) -> None:
+    mark = tmp_path / "notes"
+
+    @task(timeout_seconds=0.5)
+    def stuck() -> None:
+        try:
+            while True:
+                pass
+        finally:
+            mark.write_text("cleaned up", "utf-8")
+
+    @flow(task_runner=two())
+    async def main() -> Any:
+        await pid_of_body.submit().aresult()
+        await stuck.submit().astate()
+        return 1
+
+    await main()
+
+    assert mark.read_text("utf-8") == "cleaned up"
+
+
+LOCK = threading.Lock()
+
+
+@task
+def use_lock() -> bool:
+    return LOCK.locked()
+
+
+async def test_a_task_of_a_module_finds_what_its_module_has_there() -> None:
+    @flow(task_runner=two())
+    async def main() -> Any:
+        return await use_lock.submit().aresult()
+
+    with LOCK:
+        assert await main() is False
 
 
 async def test_what_a_body_raises_comes_back_as_it_is_and_says_where_from() -> None:

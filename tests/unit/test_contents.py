@@ -16,7 +16,7 @@ from unittest.mock import MagicMock
 import pydantic
 import pytest
 
-from headrace._engine.contents import container_of, is_model
+from headrace.futures.contents import container_of, is_model
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, strategies as st
 
-from headrace._engine.resolve import Sources, Substitution, data_of, find, substitute
 from headrace.annotations import allow_failure, quote, unmapped
 from headrace.exceptions import HeadraceError
+from headrace.futures.resolve import Sources, Substitution, data_of, find, substitute
 from headrace.states import Completed, Failed, Running, State
 
 

@@ -8,10 +8,13 @@ that is given up has its process killed, and another one is started when it is n
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import multiprocessing
+import operator
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,11 +26,13 @@ from typing import Any, Final, cast
 
 import cloudpickle  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 
+from headrace._concurrency.outlasting import outlast
 from headrace.exceptions import HeadraceError, NotPicklable, WorkerDied
 
 __all__ = ("Processes", "processor_count")
 
 _SECONDS_TO_END: Final = 2.0
+_SECONDS_TO_CLEAN_UP: Final = 0.1
 
 # Started anew, and not forked: a copy of a process with threads may hang.
 _SPAWN: Final = multiprocessing.get_context("spawn")
@@ -63,7 +68,8 @@ class Processes:
     ) -> Any:
         """Call a plain function in a worker; generators come back as lists.
 
-        If this is cancelled, the process is killed, and gone when this returns.
+        If this is cancelled, the process is ended, and gone when this returns: the body
+        gets `SystemExit`, and a moment to clean up.
 
         Raises:
             BaseException: What the function raised, with the trace of there as a note.
@@ -79,16 +85,24 @@ class Processes:
             try:
                 value = await asyncio.shield(call)
             except asyncio.CancelledError:
-                worker.kill()
-                await asyncio.wait([call])
-                call.exception()  # that it was killed is no news
-                worker.end()
+                await self._give_up(worker, call)
                 raise
             except BaseException:
                 self._take_back(worker)
                 raise
             self._take_back(worker)
             return value
+
+    async def _give_up(self, worker: _Worker, call: asyncio.Future[Any]) -> None:
+        """End a process whose call is not wanted, however often this is cancelled."""
+        loop = asyncio.get_running_loop()
+        worker.kill(signal.SIGTERM)
+        timer = loop.call_later(_SECONDS_TO_CLEAN_UP, worker.kill, signal.SIGKILL)
+        await _outlasted(call)
+        timer.cancel()
+        worker.kill(signal.SIGKILL)
+        await _outlasted(loop.run_in_executor(worker.thread, worker.finish))
+        worker.end()
 
     def _take_back(self, worker: _Worker) -> None:
         if worker.is_alive:
@@ -105,6 +119,14 @@ class Processes:
             await asyncio.wait(ends)
         for worker in idle:
             worker.end()
+
+
+async def _outlasted(call: asyncio.Future[Any]) -> None:
+    """Wait for something in a thread; what it raises is no news."""
+    await outlast(
+        lambda: asyncio.wait([call]), is_over=call.done, when_cancelled=lambda: None
+    )
+    call.exception()
 
 
 class _Worker:
@@ -130,7 +152,7 @@ class _Worker:
     ) -> Any:
         """In its thread: make one call, and wait for the outcome."""
         try:
-            payload = _dumps((fn, args, dict(kwargs)))
+            payload = _dumps((_by_name(fn), args, dict(kwargs)))
         except Exception as error:
             types = ", ".join(type(arg).__name__ for arg in (*args, *kwargs.values()))
             raise NotPicklable(name, "the call", types, _told(error)) from error
@@ -162,12 +184,13 @@ class _Worker:
                 theirs.close()
             return self._pipe, self._process
 
-    def kill(self) -> None:
-        """End the process now, whatever it does. Any thread."""
+    def kill(self, how: signal.Signals) -> None:
+        """End the process: at SIGTERM its body cleans up. Any thread."""
         with self._lock:
             self._is_killed = True
-            if self._process is not None:
-                self._process.kill()
+            process = self._process
+            if process is not None and process.pid and process.is_alive():
+                os.kill(process.pid, how)
 
     def finish(self) -> None:
         """In its thread: let the process end, and wait for that."""
@@ -185,6 +208,38 @@ class _Worker:
         if self._pipe is not None:
             self._pipe.close()
         self.thread.shutdown(wait=False)
+
+
+class _Named:
+    """A function that is to be found by the name of the task it was made."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    def find(self) -> Callable[..., Any]:
+        fn: Callable[..., Any] = _looked_up(importlib.import_module(self.module), self)
+        return fn
+
+
+def _looked_up(module: Any, named: _Named) -> Any:
+    return operator.attrgetter(f"{named.name}.fn")(module)
+
+
+def _by_name(fn: Callable[..., Any]) -> Callable[..., Any] | _Named:
+    """A decorated function by its name, if that leads to it; else as it is.
+
+    Its name leads to the task, so that it would be pickled by value, with all that it
+    uses: the globals of its module would be copied for each call.
+    """
+    named = _Named(str(fn.__module__), getattr(fn, "__qualname__", ""))
+    module = sys.modules.get(named.module)
+    if module is None or named.module == "__main__":
+        return fn
+    try:
+        return named if _looked_up(module, named) is fn else fn
+    except AttributeError:
+        return fn
 
 
 def _death_of(name: str, process: SpawnProcess) -> WorkerDied:
@@ -226,6 +281,7 @@ def _refuse_in_worker() -> None:
 def _serve(pipe: Connection) -> None:
     """Take calls and answer them, until there is nobody to take them from."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
         try:
@@ -233,6 +289,10 @@ def _serve(pipe: Connection) -> None:
         except (EOFError, OSError):
             return
         pipe.send_bytes(_answered(payload))
+
+
+def _exit(*_: object) -> None:
+    sys.exit(1)
 
 
 def _die_with_parent() -> None:
@@ -245,6 +305,8 @@ def _die_with_parent() -> None:
 def _answered(payload: bytes) -> bytes:
     try:
         fn, args, kwargs = _loads(payload)
+        if isinstance(fn, _Named):
+            fn = fn.find()
     except Exception as error:  # noqa: BLE001 - loading users' objects may raise anything
         return _dumps(("the call", ("unknown", _told(error))))
     try:

@@ -40,7 +40,6 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.resolve import ATOMS
 from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
@@ -48,6 +47,7 @@ from headrace.callables import is_coroutine_callable
 from headrace.context import CURRENT
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
+from headrace.futures.resolve import ATOMS
 from headrace.hooks import Hook
 from headrace.specs import TaskSpec
 from headrace.states import State, StateType

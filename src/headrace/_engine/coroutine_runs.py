@@ -13,10 +13,10 @@ from headrace._engine import hooking, naming, stopping
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
-from headrace._engine.resolve import ATOMS
 from headrace._text import one_line
 from headrace.context import CURRENT
 from headrace.futures import TaskFuture
+from headrace.futures.resolve import ATOMS
 from headrace.states import State, StateType, format_exception
 
 __all__ = (

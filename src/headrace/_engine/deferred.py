@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from headrace._engine import run_logging
-from headrace._engine.gates import Gate, has_completed
-from headrace._engine.resolve import Source
 from headrace.exceptions import CancelledRun, UpstreamTaskError
+from headrace.futures.gates import Gate, has_completed
+from headrace.futures.resolve import Source
 from headrace.states import State, upstream_error
 
 __all__ = ("held_back", "prepare_retry", "withdrawn")

@@ -36,7 +36,6 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.resolve import ATOMS
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
@@ -44,6 +43,7 @@ from headrace._engine.submitting import materialised, new_run
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
+from headrace.futures.resolve import ATOMS
 from headrace.futures.watching import await_ends, block_for_ends
 from headrace.hooks import Hook
 from headrace.runs import Record

@@ -24,6 +24,7 @@ log: Final = logging.getLogger("headrace.hooks")
 
 def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
     """Call a plain hook. Raises nothing but KeyboardInterrupt."""
+    _note(hook, run)
     try:
         found = hook.fn(run.spec.owner, run.view(), state)
         if inspect.isawaitable(found):
@@ -59,6 +60,7 @@ async def await_hook(
     Raises:
         CancelledError: The run itself was cancelled meanwhile.
     """
+    _note(hook, run)
     settings = run.scope.host.settings
     limit, grace = settings.hook_timeout_seconds, settings.cancel_grace_seconds
     try:
@@ -72,6 +74,11 @@ async def await_hook(
         raise  # closed from outside
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
         _report(hook, run, error)
+
+
+def _note(hook: Hook, run: Any) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("calling the hook %s of %s", hook.name, one_line(run.name))
 
 
 def _report(hook: Hook, run: Any, error: BaseException) -> None:

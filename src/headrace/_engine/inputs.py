@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from headrace._engine.gates import Gate
 from headrace._engine.known import KnownResults
-from headrace._engine.resolve import ATOMS, Source, Substitution, data_of, find
 from headrace.exceptions import HeadraceError
 from headrace.futures import AsyncSubmission, Submission, TaskFuture
+from headrace.futures.gates import Gate
+from headrace.futures.resolve import ATOMS, Source, Substitution, data_of, find
 from headrace.runs.inputs import WAIT_FOR, packed
 from headrace.states import State, StateType, format_exception
 

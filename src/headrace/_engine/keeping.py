@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import cloudpickle  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 
 from headrace._engine.outcomes import Outcome
-from headrace._engine.resolve import ATOMS
+from headrace.futures.resolve import ATOMS
 from headrace.states import StateType
 
 __all__ = ("kept", "recall")

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from headrace._engine.contents import container_of
+from headrace.futures.contents import container_of
 from headrace.runs import Record
 
 __all__ = ("KnownResults",)

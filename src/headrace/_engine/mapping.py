@@ -11,11 +11,11 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from headrace._engine.contents import is_model
-from headrace._engine.resolve import ATOMS, Source
 from headrace.annotations import is_mark, quote, unmapped
 from headrace.exceptions import MappingLengthMismatch, MappingMissingIterable
 from headrace.futures import Submission, TaskFuture, future_in
+from headrace.futures.contents import is_model
+from headrace.futures.resolve import ATOMS, Source
 from headrace.parameters import Binder
 from headrace.states import State, is_state
 

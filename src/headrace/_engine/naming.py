@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from headrace._engine.resolve import substitute
 from headrace._engine.scopes import context_of
 from headrace.futures import Submission, TaskFuture
+from headrace.futures.resolve import substitute
 from headrace.run_names import RunName, checked_name
 from headrace.states import StateType
 

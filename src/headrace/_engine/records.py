@@ -9,8 +9,8 @@ from typing import Any, Final, get_args
 
 from headrace._concurrency.bodies import block_until, is_plain_code
 from headrace._engine.known import KnownResults
-from headrace._engine.resolve import ATOMS
 from headrace._engine.scopes import Scope
+from headrace.futures.resolve import ATOMS
 from headrace.runs import Record, RunLog
 from headrace.runs.ended import LIGHT
 from headrace.settings import History, Settings

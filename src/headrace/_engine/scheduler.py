@@ -40,12 +40,12 @@ from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
 from headrace._engine.records import note_end, ways_to_note
-from headrace._engine.resolve import ATOMS, Source
 from headrace._engine.retrying import retry_later
 from headrace._engine.waking import Waker
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
+from headrace.futures.resolve import ATOMS, Source
 from headrace.futures.watching import tell_loop
 from headrace.runs.ended import TRIM_AFTER
 from headrace.states import FINAL, State, StateType

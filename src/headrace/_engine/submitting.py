@@ -11,9 +11,7 @@ from time import time
 from typing import Any, Final, TypeGuard, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
-from headrace._engine.contents import container_of
 from headrace._engine.deferred import held_back
-from headrace._engine.gates import Gate, Shared, has_completed
 from headrace._engine.inputs import keys_of, look_for_inputs, look_into
 from headrace._engine.mapping import (
     NO_KWARGS,
@@ -22,14 +20,16 @@ from headrace._engine.mapping import (
     whole_futures,
     with_data,
 )
-from headrace._engine.resolve import ATOMS, Source, data_of, substitute
 from headrace._engine.scopes import Scope
 from headrace._engine.sequences import Turn
 from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT, TAGS
 from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.contents import container_of
+from headrace.futures.gates import Gate, Shared, has_completed
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
+from headrace.futures.resolve import ATOMS, Source, data_of, substitute
 from headrace.futures.watching import block_for_ends
 from headrace.runs.inputs import Links, packed
 from headrace.specs import TaskSpec

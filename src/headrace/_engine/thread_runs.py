@@ -26,12 +26,12 @@ from headrace._engine.outcomes import (
     of_error,
     of_value,
 )
-from headrace._engine.resolve import ATOMS
 from headrace._engine.scopes import context_of
 from headrace._engine.thread_calls import ThreadCall
 from headrace.context import CURRENT
 from headrace.exceptions import RunInterrupted
 from headrace.futures import Submission, TaskFuture
+from headrace.futures.resolve import ATOMS
 from headrace.states import State, StateType
 
 __all__ = ("is_to_be_awaited", "perform")

@@ -6,7 +6,6 @@ import logging
 from typing import Any, Final
 
 from headrace._engine.outcomes import Outcome, of_value
-from headrace._engine.resolve import Source, data_of, find, substitute
 from headrace._engine.scopes import Scope
 from headrace._text import one_line
 from headrace.exceptions import CrashedRun
@@ -16,6 +15,7 @@ from headrace.futures import (
     TaskFuture,
     TaskFutures,
 )
+from headrace.futures.resolve import Source, data_of, find, substitute
 from headrace.futures.watching import TURN, await_ends, in_turns
 from headrace.runs import Record
 from headrace.states import (

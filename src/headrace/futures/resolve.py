@@ -10,18 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
-from headrace._engine.contents import Container, container_of
-from headrace._engine.gates import Gate, Shared
 from headrace.annotations import BaseAnnotation, allow_failure, is_mark, quote
 from headrace.exceptions import HeadraceError
-from headrace.futures import (
-    AsyncSubmission,
-    AsyncTaskFuture,
-    AsyncTaskFutures,
-    Submission,
-    TaskFuture,
-    TaskFutures,
-)
+from headrace.futures.contents import Container, container_of
+from headrace.futures.coroutine_future import AsyncTaskFuture
+from headrace.futures.future import TaskFuture
+from headrace.futures.gates import Gate, Shared
+from headrace.futures.lists import AsyncTaskFutures, TaskFutures
+from headrace.futures.submission import AsyncSubmission, Submission
 from headrace.states import (
     State,
     StateType,
