@@ -595,3 +595,69 @@ def test_a_run_that_was_tolerated_is_logged_all_the_same(
 
     assert main() == "went on"
     assert [line.of for line in lines(log, logging.ERROR)] == ["task", "task"]
+
+
+# -- names and hooks -------------------------------------------------------------------
+
+
+@pytest.mark.rule("LOG-05", "RNAME-09")
+def test_all_lines_of_a_flow_run_show_the_name_that_it_was_given(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    def body(day: str) -> None: ...
+
+    plain = flow(body, name="main", flow_run_name="plain-{day}")
+    coroutine = flow(
+        coroutine_of(lambda: None), name="main", flow_run_name=lambda: "other"
+    )
+
+    plain("monday")
+    asyncio.run(coroutine())
+
+    assert [line.text for line in lines(log)] == [
+        "'plain-monday' of flow 'main': beginning",
+        "'plain-monday': finished in state Completed()",
+        "'other' of flow 'main': beginning",
+        "'other': finished in state Completed()",
+    ]
+
+
+@pytest.mark.rule("LOG-05")
+def test_hooks_make_no_line_twice(
+    every_door: Any, debug_log: pytest.LogCaptureFixture
+) -> None:
+    def hook(*_: object) -> None: ...
+
+    async def coroutine_hook(*_: object) -> None: ...
+
+    hooks: Any = [hook if every_door.kind == "plain" else coroutine_hook]
+    every_door(lambda: None, on_running=hooks, on_completion=hooks)
+
+    of_task = [line.text for line in lines(debug_log) if line.of == "task"]
+    assert of_task[-2:] == [
+        "'it-0': beginning execution",
+        "'it-0': finished in state Completed()",
+    ]
+    assert len(of_task) == (2 if every_door.in_flow else 3)
+
+
+@pytest.mark.rule("LOG-05", "RETRY-17")
+def test_a_flow_that_runs_again_logs_its_failed_attempt_and_begins_once(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    outcomes = iter([Boom(), None])
+
+    @flow(name="main", retries=1)
+    def main() -> None:
+        if error := next(outcomes):
+            raise error
+
+    main()
+
+    again = "received non-final state AwaitingRetry and will run again in 0 seconds"
+    assert [(line.level, line.text) for line in lines(log)] == [
+        ("INFO", "'main-0' of flow 'main': beginning"),
+        ("ERROR", "'main-0': encountered exception during execution"),
+        ("INFO", f"'main-0': {again}"),
+        ("INFO", "'main-0': finished in state Completed()"),
+    ]

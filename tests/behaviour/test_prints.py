@@ -10,6 +10,7 @@ import io
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -483,3 +484,63 @@ def test_a_logger_and_a_print_come_in_order(log: pytest.LogCaptureFixture) -> No
     task(body, log_prints=True)()
 
     assert [record.getMessage() for record in log.records] == ["one", "two", "three"]
+
+
+@pytest.mark.rule("LOG-08")
+def test_what_logging_prints_of_a_broken_handler_is_not_logged(
+    log: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                raise BrokenPipeError("nobody reads")
+            except BrokenPipeError:
+                self.handleError(record)
+
+    def body() -> None:
+        get_run_logger().info("of the logger")
+        print("of a print")
+        logging.getLogger("headrace.task_runs").info("of any logger")
+        traceback.print_exception(ValueError("of the body"))
+
+    handler = Broken()
+    logger = logging.getLogger("headrace.task_runs")
+    logger.addHandler(handler)
+    try:
+        task(body, log_prints=True)()
+    finally:
+        logger.removeHandler(handler)
+
+    assert [record.getMessage() for record in log.records] == [
+        "of the logger",
+        "of a print",
+        "of any logger",
+        "ValueError: of the body",
+    ]
+    assert capsys.readouterr().err.count("--- Logging error ---") == 4
+
+
+@pytest.mark.parametrize("noun", ["task", "flow"])
+def test_a_filter_that_raises_disturbs_no_run_that_logs_prints(
+    noun: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise LookupError("a filter")
+
+    def body() -> None:
+        raise ValueError("of the body")
+
+    it: Any = (task if noun == "task" else flow)(body, log_prints=True)
+    outer = flow(lambda: it(return_state=True), log_prints=True)
+    loggers = [logging.getLogger(f"headrace.{noun}_runs") for noun in ("task", "flow")]
+    for logger in loggers:
+        logger.addFilter(refuse)
+    try:
+        state = outer(return_state=True)
+    finally:
+        for logger in loggers:
+            logger.removeFilter(refuse)
+
+    assert state.message is not None
+    assert "1/1 states failed" in state.message
+    assert "LookupError: a filter" in capsys.readouterr().err

@@ -70,7 +70,6 @@ def _entered(run: FlowRecord) -> None:
         run.parent.enter(run)
     if run.scope.log_prints:
         run.scope.look_at_prints()
-    run_logging.flow_began(run)
     if run.scope.host.announcer is not None:
         announce(run)
 
@@ -163,6 +162,7 @@ async def _attempts(run: FlowRecord) -> Outcome:
         await name_in_task(run)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return _FAILED, error
+    run_logging.flow_began(run)
     try:
         return await attempts(run, _limited, run.scope.reopen)
     finally:
@@ -298,6 +298,7 @@ def _attempts_here(run: FlowRecord) -> Outcome:
         name_here(run, functools.partial(block_on_for, run))
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return _FAILED, error
+    run_logging.flow_began(run)
     try:
         return attempts_here(run, _attempt_here, run.scope.reopen)
     finally:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
-from traceback import print_exc
+from contextlib import suppress
+from traceback import format_exc
 from typing import Any, Final, ParamSpec
 
 from headrace._text import one_line, shown
@@ -42,8 +44,11 @@ def _harmless(log: Callable[P, None]) -> Callable[P, None]:
         try:
             log(*args, **kwargs)
         except Exception:  # noqa: BLE001 - see above
-            if logging.raiseExceptions:  # as `logging` does with those of handlers
-                print_exc()
+            # As `logging` does with those of handlers. Not by print, which may be what
+            # brought us here.
+            if logging.raiseExceptions and sys.stderr:
+                with suppress(OSError):
+                    sys.stderr.write(format_exc())
 
     return logging_safely
 
@@ -55,7 +60,7 @@ def debug_note() -> Callable[[Any], None] | None:
 
 @_harmless
 def flow_began(run: Any) -> None:
-    """A flow was called."""
+    """A flow run has its inputs and its name, and its body is to be called."""
     if FLOW_RUNS.isEnabledFor(logging.INFO):
         flow = one_line(run.spec.name)
         _log(run, logging.INFO, "%s of flow '%s': beginning", _who(run), flow)
@@ -89,6 +94,8 @@ def will_retry(run: Any, data: object, delay: float) -> None:
 def _note(run: Any) -> None:
     """Log at DEBUG that a task run was made, begins, or ended as it should."""
     phase = run.phase
+    if phase not in FINAL and run.is_settled:
+        return  # the observers and hooks are told of its end, which is yet to come
     is_flow = run.inner_scope() is not None
     if phase is _S.RUNNING:
         if _is_debugging(run):

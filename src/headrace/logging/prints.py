@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, Final
 
 from headrace._text import one_line
@@ -107,7 +108,22 @@ def _logger_here(file: object) -> RunLogAdapter | None:
         return None
     if not logs_prints(run) or _LOGGING.get() or is_disabled():
         return None
+    if file is not None and _tells_of_a_broken_handler():
+        return None
     logger = logger_of(run)
     # What nobody would get to see is printed: the text must not be lost.
     is_heard = logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
     return logger if is_heard else None
+
+
+def _tells_of_a_broken_handler() -> bool:
+    """Whether `logging` prints that a handler failed: that must not go to it again.
+
+    Seen from the frames, as it is any handler, of any logger.
+    """
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the one way to look
+    while frame is not None:
+        if frame.f_code is logging.Handler.handleError.__code__:
+            return True
+        frame = frame.f_back
+    return False
