@@ -260,11 +260,13 @@ async def test_a_crash_is_logged_with_its_traceback_but_for_an_exit(
     async with Runtime():
         await crashing.submit(Odd()).astate()
         await crashing.submit(SystemExit(3)).astate()
+        await crashing.submit(GeneratorExit()).astate()
 
     assert [line.text.partition("(")[0] for line in lines(log)] == [
         "'it-0': encountered exception during execution",
         "'it-0': finished in state Crashed",
         "'it-1': finished in state Crashed",
+        "'it-2': finished in state Crashed",
     ]
 
 

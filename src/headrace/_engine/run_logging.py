@@ -29,8 +29,9 @@ _S = StateType
 # Raised by a call that was refused before there was anything to run.
 _REFUSALS: Final = (BlockedLoop, ForkedRuntime, RunEnded)
 
-# How programs are told to end: where that was is of no interest.
-_EXITS: Final = (KeyboardInterrupt, SystemExit)
+# How programs, and coroutines that nobody awaits any more, are told to end: where that
+# was is of no interest.
+_EXITS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 # Of the text of a state: an exception may quote a whole document.
 _MOST_SHOWN: Final = 500
