@@ -391,7 +391,7 @@ async def test_runs_tell_which_run_made_them() -> None:
     assert alone.task_run.parent_run_id is alone.task_run.flow_run_id is None
 
 
-async def test_a_run_tells_its_parent_while_both_go_on() -> None:
+async def test_a_run_tells_its_parent_while_it_goes_on_and_after_it() -> None:
     seen: list[str | None] = []
 
     @task
@@ -402,13 +402,18 @@ async def test_a_run_tells_its_parent_while_both_go_on() -> None:
     async def parent() -> None:
         future = await child.submit()
         seen.append(future.task_run.parent_run_id)
-        await future
+        children.append(future)
+
+    children: list[Any] = []
 
     async with Runtime():
         future = await parent.submit()
         await future
 
         assert seen == [future.id]
+        await asyncio.sleep(100)
+        assert [child.done() for child in children] == [True]
+        assert [child.task_run.parent_run_id for child in children] == [future.id]
 
 
 # -- map -------------------------------------------------------------------------------
@@ -708,6 +713,27 @@ async def test_an_object_equal_to_a_result_is_another() -> None:
         run = await take.submit(Alike(), result)
 
         assert inputs_of(run) == {**EMPTY, "y": [upstream.id]}
+
+
+@pytest.mark.rule("DEP-03")
+async def test_a_result_that_cannot_be_looked_at_is_not_known() -> None:
+    class Rude(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name == "__dataclass_fields__":
+                raise ZeroDivisionError
+            return super().__getattribute__(name)
+
+    class Untouchable(metaclass=Rude):
+        pass
+
+    @task
+    async def rude() -> Any:
+        return Untouchable()
+
+    async with Runtime():
+        future = await rude.submit()
+
+        assert type(await future) is Untouchable
 
 
 @pytest.mark.rule("DEP-04")

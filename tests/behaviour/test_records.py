@@ -21,6 +21,7 @@ from headrace import Runtime, allow_failure, flow, task, temporary_settings
 from headrace.exceptions import CancelledRun, CrashedRun, FailedRun, MissingResult
 from headrace.runs import FlowRun, TaskRun
 from headrace.states import Completed, StateType
+from headrace.task_runners import ConcurrentTaskRunner
 
 BOUND = 5  # seconds; nothing here comes near
 GOOD = ["Pending", "Running", "Completed"]
@@ -564,6 +565,22 @@ async def test_no_ended_run_is_kept_where_none_may_be() -> None:
     assert names(runtime.runs) == []
 
 
+async def test_runs_that_are_told_no_more_are_freed() -> None:
+    with temporary_settings(max_run_records=10):
+        async with Runtime() as runtime:
+            for kind in (double, retried):
+                futures = await kind.map(range(1_500))
+                refs = [weakref.ref(future) for future in futures]
+                await headrace.wait(futures)
+                del futures
+                await settled()
+
+                # The oldest of those that are light are dropped many at a time.
+                alive = sum(each() is not None for each in refs)
+                assert alive <= (600 if kind is double else 0)
+                assert len(runtime.runs) == 10
+
+
 @pytest.mark.slow
 def test_ten_thousand_runs_are_kept_by_default() -> None:
     with Runtime() as runtime:
@@ -713,6 +730,98 @@ async def test_a_flow_that_was_recorded_keeps_nothing() -> None:
         assert len(runtime.runs.flow_runs()) == 3
 
 
+async def test_what_a_flow_remembered_for_another_attempt_is_not_kept() -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    @flow(retries=1)
+    async def main() -> int:
+        await double(1)
+        refs.append(weakref.ref(await give()))
+        return 1
+
+    async with Runtime() as runtime:
+        await main()
+        await settled()
+
+        assert [each() for each in refs] == [None]
+        assert len(runtime.runs) == 3
+
+
+async def test_the_runner_of_a_flow_that_was_recorded_is_not_kept() -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    class Runner(ConcurrentTaskRunner):
+        def duplicate(self) -> Runner:
+            copy = Runner()
+            refs.append(weakref.ref(copy))
+            return copy
+
+    @flow(task_runner=Runner())
+    async def main() -> None:
+        await (await double.submit(1))
+
+    async with Runtime() as runtime:
+        await main()
+        await settled()
+
+        assert [each() for each in refs] == [None]
+        assert len(runtime.runs) == 2
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Can be weakly referenced."""
+
+
+def test_a_loop_that_a_recorded_flow_has_blocked_is_not_kept() -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    @flow
+    def plain() -> None:
+        double_plainly.submit(2).wait()
+
+    async def main() -> None:
+        plain()
+
+    def on_loop_of_its_own() -> None:
+        with contextlib.closing(Loop()) as loop:
+            refs.append(weakref.ref(loop))
+            loop.run_until_complete(main())
+
+    with Runtime() as runtime:
+        on_loop_of_its_own()
+        gc.collect()
+
+        assert [each() for each in refs] == [None]
+        assert len(runtime.runs) == 2
+
+
+async def test_a_loop_of_a_flow_that_was_recorded_is_not_kept() -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    @flow
+    def plain() -> None:
+        double_plainly(1)
+        double_plainly.submit(2).wait()
+
+    @flow
+    async def main() -> None:
+        plain()
+        await double(1)
+
+    def on_loop_of_its_own() -> None:
+        with runtime.use(), contextlib.closing(Loop()) as loop:
+            refs.append(weakref.ref(loop))
+            loop.run_until_complete(main())
+
+    async with Runtime() as runtime:
+        await asyncio.to_thread(on_loop_of_its_own)
+        await settled()
+        gc.collect()
+
+        assert [each() for each in refs] == [None]
+        assert len(runtime.runs) == 5
+
+
 async def test_the_functions_of_recorded_runs_are_not_kept() -> None:
     refs: list[weakref.ref[Any]] = []
 
@@ -757,8 +866,12 @@ async def test_what_was_not_kept_says_so_when_it_is_asked_for() -> None:
         await crash.submit()
         (await last.submit()).cancel()
         await double.submit(4)
+        for text in ("short", "long" * 100):
+            await task(lambda text: text).submit(text)
 
-    given, failed, crashed, cancelled, doubled = [run.state for run in runtime.runs]
+    given, failed, crashed, cancelled, doubled, short, long = [
+        run.state for run in runtime.runs
+    ]
     with pytest.raises(MissingResult, match="keeps states and messages, no values"):
         given.result()
     with pytest.raises(MissingResult, match="keeps states and messages, no values"):
@@ -771,8 +884,10 @@ async def test_what_was_not_kept_says_so_when_it_is_asked_for() -> None:
     with pytest.raises(CancelledRun, match="was cancelled"):
         cancelled.result()
     assert [failed.data, crashed.data, cancelled.data] == [None] * 3
-    # Numbers, booleans and None are kept.
-    assert doubled.result() == 8
+    # Numbers, booleans, None and short texts are kept.
+    assert (doubled.result(), short.result()) == (8, "short")
+    with pytest.raises(MissingResult):
+        long.result()
 
 
 async def test_a_record_is_whole_while_somebody_holds_its_future() -> None:
@@ -797,10 +912,15 @@ async def test_a_record_and_the_future_of_a_run_tell_the_same() -> None:
             [(s.name, s.type, s.at, s.message, s.state_details) for s in run.history],
         ]  # fmt: skip
 
+    async def wait_a_moment(*_: object) -> None:
+        threading.Event().wait(0.01)
+
     async with Runtime() as runtime:
         upstream = await double.submit(1)
+        hooked = give.with_options(on_completion=[wait_a_moment])
         futures = [
-            await kind.submit(allow_failure(upstream)) for kind in (give, fail, retried)
+            await kind.submit(allow_failure(upstream))
+            for kind in (give, fail, retried, hooked)
         ]
         await headrace.wait(futures)
         before = [facts(future.task_run) for future in futures]
@@ -808,7 +928,7 @@ async def test_a_record_and_the_future_of_a_run_tell_the_same() -> None:
         del futures
         await settled()
 
-        assert [each() for each in refs] == [None] * 3
+        assert [each() for each in refs] == [None] * 4
         after = [facts(run) for run in runtime.runs][1:]
 
     for details in (before[0][-1][-1][-1], after[0][-1][-1][-1]):

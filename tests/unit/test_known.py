@@ -81,6 +81,16 @@ def test_an_object_that_is_gone_leaves_nothing() -> None:
     assert known.key_of(address) is None
 
 
+def test_another_object_at_an_address_that_is_remembered_is_not_known() -> None:
+    thing, successor = Thing(), Thing()
+    known = noted(thing)
+
+    # As it is while another thread has not been told yet that the first one is gone.
+    known._traces[id(successor)] = known._traces[id(thing)]
+
+    assert known.key_of(successor) is None
+
+
 def test_what_was_noted_is_freed_before_its_objects_are() -> None:
     thing = Thing()
     known = noted(thing)

@@ -110,9 +110,7 @@ def before_retry(scheduler: Any, run: Any, then: Callable[[Any], object]) -> Non
 
 def _settled(scheduler: Any, run: Any, phase: StateType, data: object) -> State[Any]:
     state: State[Any] = run.settle(phase, data)
-    run.scope.active.add(
-        run
-    )  # also if it was withdrawn: it goes on until it is finished
+    run.scope.active.add(run)  # one that was withdrawn too: it has not ended yet
     if scheduler.announcer is not None:
         scheduler.announce(run)
     return state

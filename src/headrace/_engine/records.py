@@ -12,7 +12,7 @@ from headrace._engine.known import KnownResults
 from headrace._engine.scopes import Scope
 from headrace.futures.resolve import ATOMS
 from headrace.runs import Record, RunLog
-from headrace.runs.ended import LIGHT
+from headrace.runs.ended import LIGHT, is_light
 from headrace.settings import History, Settings
 from headrace.states import FINAL, StateType
 
@@ -96,12 +96,14 @@ def note_end(run: Any, phase: StateType) -> None:
     host = run.scope.host
     outcome = run.outcome
     if phase is _COMPLETED and type(outcome) not in ATOMS:
-        _note_result(run, outcome)
+        # Users' types may raise anything when looked at, and are not known then.
+        with contextlib.suppress(Exception):
+            _note_result(run, outcome)
     log = host.log
     if log is None:
         return
-    is_light = type(outcome) in LIGHT and run.rare is None and run.spec.is_lasting
-    if is_light and not host.is_derived:
+    is_lasting = run.rare is None and run.spec.is_lasting and not host.is_derived
+    if is_lasting and is_light(outcome):
         log.append(run)
         log.trim()
     else:

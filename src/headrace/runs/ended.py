@@ -11,20 +11,31 @@ import contextlib
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from headrace.exceptions import MissingResult
 from headrace.runs.inputs import RunInput, task_inputs
 from headrace.runs.record import Rare, Record
-from headrace.runs.views import FlowRun, RunView, TaskRun
+from headrace.runs.views import FlowRun, TaskRun
 from headrace.specs import facts_of
 from headrace.states import FINAL, StateType, StoredData
 
-__all__ = ("LIGHT", "NOT_KEPT", "TRIM_AFTER", "EndedRun", "RunLog", "ScopeFacts")
+__all__ = (
+    "LIGHT",
+    "NOT_KEPT",
+    "TRIM_AFTER",
+    "EndedFlowRun",
+    "EndedRun",
+    "RunLog",
+    "ScopeFacts",
+    "is_light",
+)
 
-# Types of outcomes that are kept as they are.
+# Types of outcomes that are kept as they are. And texts of so many characters.
 LIGHT: Final = frozenset({int, float, bool, type(None)})
+
+_SHORT: Final = 200
 
 # How many runs may be added before the oldest are dropped. One by one, each would be
 # fetched from memory by itself, which takes 0.1 us of the 4 that a run takes.
@@ -81,7 +92,7 @@ class ScopeFacts:
 
 
 class EndedRun(Record):
-    """The record of a run that has ended, without its arguments, value and error.
+    """The record of a task run that has ended, without arguments, value and error.
 
     Made when the run is about to enter its final state. Holds neither the scope nor
     the function of the run, and with these no loop and nothing of the user's.
@@ -92,59 +103,39 @@ class EndedRun(Record):
         is_brief: Whether to drop all states but the final one.
     """
 
-    __slots__ = (
-        "_home", "_is_flow", "_name_of_retry", "_whole", "number", "spec",
-    )  # fmt: skip
+    __slots__ = ("_whole", "number", "spec")
 
     def __init__(self, run: Any, phase: StateType, *, is_brief: bool) -> None:
+        outcome, rare, log = run.outcome, run.rare, run.log
         self._whole: weakref.ref[Record] = weakref.ref(run)
-        home = run.home()
-        self._home = None if home is None else home.facts()
         self.scope = run.scope.facts()
-        self.spec = facts_of(run.spec)
-        self._is_flow: bool = run.is_flow
-        self._name_of_retry: str = run.name_of_retry
-        self.number = run.number
-        self.links = run.links
+        self.spec = run.spec.facts or facts_of(run.spec)
+        self.number, self.links = run.number, run.links
         self.ident = run.run_key()
         self.created, self.ended = run.created, run.ended
-        if getattr(run, "settled", None) is not None:
+        if run.spec.hooks is not None and run.is_settled:
             self.ended = run.settled.at  # before its hooks were called
         self.attempts = run.attempts
         if run.attempts:
             self.started = run.started
         self.phase = phase
-        self.outcome = None
+        self.outcome = self.rare = self.log = None
         if phase is _COMPLETED:
-            light = type(run.outcome) in LIGHT
-            self.outcome = run.outcome if light else NOT_KEPT
-        self.rare = _rare_of(run, phase)
-        log = None if is_brief else run.log
-        # The final one is made anew, of what was kept.
-        self.log = log and [s.without_data() for s in log if s.type not in FINAL]
-
-    @property
-    def is_flow(self) -> bool:
-        """See `Record.is_flow`."""
-        return self._is_flow
-
-    @property
-    def name_of_retry(self) -> str:
-        """See `Record.name_of_retry`."""
-        return self._name_of_retry
+            self.outcome = outcome if is_light(outcome) else NOT_KEPT
+        if rare is not None or phase is not _COMPLETED:
+            self.rare = _rare_of(run, phase)
+        if log is not None and not is_brief:
+            # The final one is made anew, of what was kept.
+            self.log = [s.without_data() for s in log if s.type not in FINAL]
 
     def whole(self) -> Record:
         """The run itself while somebody holds it, else this."""
         run = self._whole()
         return self if run is None else run
 
-    def view(self) -> RunView:
+    def view(self) -> TaskRun | FlowRun:
         """See `Record.view`."""
-        return FlowRun(self) if self._is_flow else TaskRun(self)
-
-    def home(self) -> Any | None:
-        """See `Record.home`."""
-        return self._home
+        return TaskRun(self)
 
     def parameters(self) -> dict[str, Any]:
         """See `Record.parameters`: it has ended."""
@@ -155,13 +146,51 @@ class EndedRun(Record):
         return task_inputs(self.spec.names, self.links)
 
 
-def _rare_of(run: Any, phase: StateType) -> Rare | None:
-    name, message = run.name_of_end(phase), run.message_of_end(phase)
-    if run.rare is None and message is None:
-        return None
+class EndedFlowRun(EndedRun):
+    """The same of a flow run; it belongs to another scope than its own runs."""
+
+    __slots__ = ("_home", "_name_of_retry")
+
+    def __init__(self, run: Any, phase: StateType, *, is_brief: bool) -> None:
+        super().__init__(run, phase, is_brief=is_brief)
+        home = run.home()
+        self._home = None if home is None else home.facts()
+        self._name_of_retry: str = run.name_of_retry
+
+    @property
+    def is_flow(self) -> bool:
+        """See `Record.is_flow`."""
+        return True
+
+    @property
+    def name_of_retry(self) -> str:
+        """See `Record.name_of_retry`."""
+        return self._name_of_retry
+
+    def home(self) -> Any | None:
+        """See `Record.home`."""
+        return self._home
+
+    def view(self) -> FlowRun:
+        """See `Record.view`."""
+        return FlowRun(self)
+
+
+def is_light(outcome: object) -> bool:
+    """Whether an outcome is kept as it is: a number, None, a short text."""
+    kind = type(outcome)
+    return kind in LIGHT or (kind is str and len(cast("str", outcome)) <= _SHORT)
+
+
+def _rare_of(run: Any, phase: StateType) -> Rare:
     rare = Rare() if run.rare is None else run.rare.of_ended()
-    rare.name, rare.message = name, message
+    rare.name, rare.message = run.name_of_end(phase), run.message_of_end(phase)
     return rare
+
+
+def _ended(run: Record, phase: StateType, *, is_brief: bool) -> EndedRun:
+    kind = EndedFlowRun if run.is_flow else EndedRun
+    return kind(run, phase, is_brief=is_brief)
 
 
 class RunLog:
@@ -202,7 +231,7 @@ class RunLog:
 
     def note(self, run: Record, phase: StateType) -> None:
         """Keep a light record of a run that is about to enter its final state."""
-        self.append(EndedRun(run, phase, is_brief=self.is_brief))
+        self.append(_ended(run, phase, is_brief=self.is_brief))
         self.trim()
 
     def detached(self) -> list[Record]:
@@ -210,6 +239,6 @@ class RunLog:
         return [
             run
             if isinstance(run, EndedRun)
-            else EndedRun(run, run.phase, is_brief=self.is_brief)
+            else _ended(run, run.phase, is_brief=self.is_brief)
             for run in self.latest()
         ]
