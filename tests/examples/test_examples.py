@@ -185,3 +185,29 @@ def test_the_service_ends_with_its_process() -> None:
     assert "Application shutdown complete" in rest
     assert "Traceback" not in rest
     assert "pending" not in rest
+
+
+# -- a report in the style of Prefect 2 ---------------------------------------------
+
+
+def test_a_program_written_for_prefect_runs_with_its_imports_changed() -> None:
+    lines = run_script("sales_report.py").splitlines()
+
+    assert [line for line in lines if line.startswith("3 prices, run price_list-0")]
+    assert "best region: north (3020); no shop in Atlantis" in lines
+    assert lines[-1] == "- Nightly sales completed"
+    failed = "- read-Atlantis-20240228 is Failed: Task run encountered an exception "
+    assert lines.count(f"{failed}FileNotFoundError: no shop in Atlantis") == 2
+
+
+def test_the_report_logs_what_its_flows_do(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    report = load("sales_report.py")
+
+    text = report.main(["--day", "2024-03-01"])
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert text.startswith("best region: ")
+    assert "Turku sold 3 kinds of things" in messages
+    assert "archived: Completed" in messages
+    assert report.ATTEMPTS["Porto"] == 3

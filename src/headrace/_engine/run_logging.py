@@ -73,10 +73,13 @@ def ended(run: Any) -> None:
     if not run.attempts and isinstance(run.outcome, _REFUSALS):
         return
     level = _level_of(run)
+    logger = TASK_RUNS if run.inner_scope() is None else FLOW_RUNS
+    # Asked here too: the state of a flow run, in words, takes longer than the run.
+    if level == logging.DEBUG or not logger.isEnabledFor(level):
+        return
     if level == logging.ERROR:
         _log_exception(run, run.phase, run.outcome)
-    if level >= logging.INFO:
-        _log_end(run, level)
+    _log_end(run, level)
 
 
 @_harmless
