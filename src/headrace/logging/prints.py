@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import io
 import logging
 import sys
@@ -121,7 +122,7 @@ def _tells_of_a_broken_handler() -> bool:
 
     Seen from the frames, as it is any handler, of any logger.
     """
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the one way to look
+    frame: FrameType | None = inspect.currentframe()
     while frame is not None:
         if frame.f_code is logging.Handler.handleError.__code__:
             return True
