@@ -32,6 +32,8 @@ LIMIT = 0.05
 OVER = 4 * 0.05
 SOON = 10.0
 
+pytestmark = pytest.mark.untraced
+
 
 class Stuck:
     """A body that is blocked in C until it is let go: nothing can interrupt that."""
