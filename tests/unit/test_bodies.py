@@ -55,7 +55,10 @@ class Stopper:
             self.raised.append(error)
 
     def stop(self, *, interrupt: bool = True) -> bool:
-        return bool(self.face.stop(self, "must stop", interrupt=interrupt))
+        is_told = bool(self.face.stop(self, "must stop", interrupt=interrupt))
+        while self.face.press(self, is_last=False):
+            self.go_on.wait(0.001)
+        return is_told
 
     def join(self) -> list[BaseException]:
         self.thread.join(SOON)

@@ -14,13 +14,13 @@ into headrace is *shielded*, and a body that has ended takes a late one back.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
+from headrace._concurrency.interrupts import Interrupts
 from headrace._concurrency.waits import Wait
 from headrace.exceptions import DeadlockError, RunInterrupted
 
@@ -60,8 +60,10 @@ class ThreadFace:
 
     __slots__ = (
         "_bodies",
+        "_interrupts",
         "_lock",
         "_shields",
+        "_spared",
         "_stopped",
         "_waiting",
         "awaits",
@@ -75,11 +77,13 @@ class ThreadFace:
     def __init__(self, slots: Slots | None = None) -> None:
         self.ident = threading.get_ident()
         self.slots = slots
+        self._interrupts = Interrupts(self.ident)
         self._lock = threading.Lock()
         self._bodies: list[object] = []
         self._stopped: list[tuple[object, str]] = []
         self._waiting: Wait | None = None
         self._shields = 0
+        self._spared: object = None  # of those stopped: still to be interrupted
         self.present_wait: Wait | None = None  # until the thread really goes on
         self.inside: set[Any] = set()  # runs called in place here; see `claim`
         self.is_abandoned = False
@@ -104,7 +108,8 @@ class ThreadFace:
                     left = [each for each in self._stopped if each[0] is not body]
                     if len(left) != len(self._stopped):
                         self._stopped = left
-                        _take_back(self.ident)
+                        self._spared = None
+                        self._interrupts.take_back()
                     return
             except RunInterrupted:
                 # The late one itself, between the body's end and here. Only one is
@@ -116,7 +121,8 @@ class ThreadFace:
         with self._lock:
             stopped = self._stopped
             if stopped:
-                _take_back(self.ident)
+                self._spared = None
+                self._interrupts.take_back()
         if stopped:
             body, reason = stopped[0]
             raise RunInterrupted(_name_of(body), reason)
@@ -181,8 +187,26 @@ class ThreadFace:
             if self._waiting is not None:
                 self._waiting.end()
             elif interrupt and not self._shields:
-                _interrupt(self.ident)
+                self._spared = None if self._interrupts.send() else body
             return True
+
+    def press(self, body: object, *, is_last: bool) -> bool:
+        """Interrupt a body that `stop` had to spare; see `Interrupts`.
+
+        Args:
+            body: What was given to `stop`.
+            is_last: Whether it is not spared any more, as far as that can be.
+
+        Returns:
+            Whether the body was spared again.
+        """
+        with self._lock:
+            if self._spared is not body:
+                return False
+            # One that has entered headrace since learns of it when it leaves.
+            if self._shields or self._interrupts.send(is_last=is_last):
+                self._spared = None
+            return self._spared is not None
 
 
 class _Here(threading.local):
@@ -366,26 +390,3 @@ def pause(seconds: float) -> None:
 
 def _name_of(body: object) -> str:
     return str(getattr(body, "name", body))
-
-
-def _interrupt(ident: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(ident), ctypes.py_object(RunInterrupted)
-    )
-
-
-def _take_back(ident: int) -> None:
-    """Take back an interrupt of this thread that has not arrived, if there is one.
-
-    By letting one arrive here: CPython 3.11 goes on looking for an interrupt that was
-    merely removed, at every call, for as long as the process lives (and, when the
-    code is being traced, looks for nothing else).
-    """
-    try:
-        _interrupt(ident)
-        for _ in range(100):  # places for it to arrive at
-            pass
-    except RunInterrupted:
-        return
-    nothing: Any = None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), nothing)

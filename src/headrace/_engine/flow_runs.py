@@ -332,7 +332,7 @@ def _limit_on(run: FlowRecord, face: ThreadFace) -> Generator[None]:
         run.rarely().stop = LIMIT
         stopping.cancel_scope(run.scope)
         reason = f"exceeded its limit of {run.spec.timeout_seconds} seconds"
-        face.stop(run, reason, interrupt=True)
+        stopping.stop_thread(scheduler.loop, face, run, reason, interrupt=True)
 
     def end(_: object) -> None:
         for timer in timers:

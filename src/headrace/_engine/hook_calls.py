@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._engine.stopping import leave_thread_behind
+from headrace._engine.stopping import leave_thread_behind, stop_thread
 from headrace._engine.thread_calls import ThreadCall
 from headrace._text import one_line
 from headrace.hooks import Hook
@@ -239,9 +239,10 @@ class HookJob:
         if face is None or index >= len(self._hooks):
             return
         reason = f"took longer than {settings.hook_timeout_seconds} seconds"
-        face.stop(self._hooks[index], reason, interrupt=True)
+        loop = self._scheduler.loop
+        stop_thread(loop, face, self._hooks[index], reason, interrupt=True)
         seconds = settings.abandon_after_seconds
-        self._scheduler.loop.call_later(seconds, self._give_up, index)
+        loop.call_later(seconds, self._give_up, index)
 
     def _give_up(self, index: int) -> None:
         if self._is_given_up or index != self._index or self._face is None:

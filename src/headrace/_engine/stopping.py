@@ -35,12 +35,17 @@ __all__ = (
     "lift_limit",
     "note_overrun",
     "set_limit",
+    "stop_thread",
     "tell_to_cancel",
 )
 
 log: Final = logging.getLogger("headrace.engine")
 
 _MOST_IN_A_TURN: Final = 128
+
+# How often a thread that handles a lock is left to do so.
+_PRESSES: Final = 100
+_SECONDS_TO_PRESS: Final = 0.001
 
 _CANCELLED: Final = StateType.CANCELLED
 
@@ -140,8 +145,30 @@ def _stop(scheduler: Any, run: Any, why: str) -> None:
                 if why is LIMIT
                 else "was cancelled"
             )
-            handle.stop(run, reason, interrupt=run.spec.interrupt)
+            stop_thread(
+                scheduler.loop, handle, run, reason, interrupt=run.spec.interrupt
+            )
     run.rare.timer = scheduler.loop.call_later(grace, _give_up, scheduler, run)
+
+
+def stop_thread(
+    loop: asyncio.AbstractEventLoop,
+    face: ThreadFace,
+    body: object,
+    reason: str,
+    *,
+    interrupt: bool,
+) -> None:
+    """Climb the first two rungs with a body in a thread; see `ThreadFace.stop`."""
+    face.stop(body, reason, interrupt=interrupt)
+    _press(loop, face, body, _PRESSES)
+
+
+def _press(
+    loop: asyncio.AbstractEventLoop, face: ThreadFace, body: object, left: int
+) -> None:
+    if face.press(body, is_last=not left) and left:
+        loop.call_later(_SECONDS_TO_PRESS, _press, loop, face, body, left - 1)
 
 
 def _give_up(scheduler: Any, run: Any) -> None:

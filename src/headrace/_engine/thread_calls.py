@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 from headrace._concurrency.bodies import ThreadFace, stoppable_here
 from headrace._concurrency.outlasting import outlast
 from headrace._engine.scopes import Scope
-from headrace._engine.stopping import leave_thread_behind
+from headrace._engine.stopping import leave_thread_behind, stop_thread
 from headrace.futures.watching import tell_loop
 
 __all__ = ("Body", "ThreadCall", "in_thread")
@@ -72,7 +72,7 @@ class Body(Generic[T]):
         if self.face is None:
             self._tell()  # no thread has taken it, and the one that does drops it
             return
-        self.face.stop(self, "was cancelled", interrupt=True)
+        stop_thread(self._loop, self.face, self, "was cancelled", interrupt=True)
         self._loop.call_later(grace, self._tell)
 
     def _tell(self) -> None:

@@ -1,0 +1,103 @@
+"""Raise `RunInterrupted` in another thread, at a moment when that does no harm."""
+
+from __future__ import annotations
+
+import ctypes
+import dis
+import math
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+from headrace.exceptions import RunInterrupted
+
+__all__ = ("Interrupts",)
+
+# Functions that do nothing but take a lock, or give one back. An interrupt inside the
+# first, or at the start of the second, would leave it taken: that of a log handler, say,
+# or the one that coverage.py takes at each call it traces, and that all threads need.
+_TAKES: Final = frozenset({"__enter__", "acquire", "lock_data"})
+_GIVES_BACK: Final = frozenset({"__exit__", "release", "unlock_data"})
+
+_RESUME: Final = dis.opmap["RESUME"]
+
+# On CPython 3.11 every traced thread stands still, at the next function it calls, for as
+# long as an interrupt of any other thread has not arrived.
+_STOPS_TRACED_THREADS: Final = sys.version_info < (3, 12)
+
+_RAISE: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+class Interrupts:
+    """Those of one thread. Not to be sent or taken back by two at the same time.
+
+    Args:
+        ident: The thread. It is alive whenever something is sent to it.
+    """
+
+    __slots__ = ("_ident", "_worked")
+
+    def __init__(self, ident: int) -> None:
+        self._ident = ident
+        self._worked = math.inf  # seconds, when last looked at
+
+    def send(self, *, is_last: bool = False) -> bool:
+        """Have `RunInterrupted` raised in the thread, as soon as it is in Python code.
+
+        Args:
+            is_last: Whether it is better to harm a lock than to leave this.
+
+        Returns:
+            False if that would do harm now. Try again in a moment.
+        """
+        if _STOPS_TRACED_THREADS and _is_traced() and not self._works():
+            return False
+        given = ctypes.c_ulong(self._ident), ctypes.py_object(RunInterrupted)
+        if not is_last and self._handles_a_lock():
+            return False
+        # No call in Python since the look: tracing one could let the thread go on.
+        _RAISE(*given)
+        return True
+
+    def take_back(self) -> None:
+        """Take back one that has not arrived, if there is one. In the thread itself.
+
+        By letting one arrive here: CPython 3.11 goes on looking for an interrupt that
+        was merely removed, at every call, for as long as the process lives (and, when
+        the code is being traced, looks for nothing else).
+        """
+        ident = ctypes.c_ulong(self._ident)
+        try:
+            _RAISE(ident, ctypes.py_object(RunInterrupted))
+            for _ in range(100):  # places for it to arrive at
+                pass
+        except RunInterrupted:
+            return
+        _RAISE(ident, None)
+
+    def _handles_a_lock(self) -> bool:
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        frame = frames.get(self._ident)
+        if frame is None:
+            return False
+        name = frame.f_code.co_name
+        return name in _TAKES or (name in _GIVES_BACK and _has_just_begun(frame))
+
+    def _works(self) -> bool:
+        """Whether the thread has done something since this was last asked."""
+        if not hasattr(time, "pthread_getcpuclockid"):
+            return True
+        seconds = time.clock_gettime(time.pthread_getcpuclockid(self._ident))
+        before, self._worked = self._worked, seconds
+        return seconds > before
+
+
+def _has_just_begun(frame: FrameType) -> bool:
+    """Whether a function is at its first step, where threads take turns."""
+    return frame.f_lasti <= frame.f_code.co_code[::2].index(_RESUME) * 2
+
+
+def _is_traced() -> bool:
+    return sys.gettrace() is not None or threading.gettrace() is not None
