@@ -41,8 +41,18 @@ def plain(x: int) -> int:
     return x + 1
 
 
+async def on_the_loop(*_: object) -> None:
+    """A hook that does nothing."""
+
+
+def in_a_thread(*_: object) -> None:
+    """The same."""
+
+
 inc_task, hop_task, nap_task = task(inc), task(hop), task(nap)
 total_task, plain_task = task(total), task(plain)
+two_hooks: list[Any] = [on_the_loop, on_the_loop]
+two_plain_hooks: list[Any] = [in_a_thread, in_a_thread]
 
 
 class Listener:
@@ -332,6 +342,21 @@ def rows() -> list[Row]:
             ours=fan_in,
             size=small,
             budget=2.0,
+        ),
+        Row(
+            name="two coroutine hooks / map 10k",
+            bare=ten_thousand,
+            ours=mapped(inc_task.with_options(on_completion=two_hooks), small),
+            size=small,
+            budget=1.3,
+        ),
+        Row(
+            name="two plain hooks over map 10k",
+            bare=ten_thousand,
+            ours=mapped(inc_task.with_options(on_completion=two_plain_hooks), small),
+            size=small,
+            budget=6.0,
+            kind="over",
         ),
         *_sizes(),
         Row(

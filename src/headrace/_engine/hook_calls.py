@@ -17,7 +17,7 @@ from headrace._text import one_line
 from headrace.hooks import Hook
 from headrace.states import State, format_exception
 
-__all__ = ("HookJob", "HookWatch", "await_hook", "call_hook")
+__all__ = ("HookJob", "HookWatch", "await_hook", "call_hook", "call_stoppable")
 
 log: Final = logging.getLogger("headrace.hooks")
 
@@ -40,6 +40,23 @@ def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
         _report(hook, run, error)
+
+
+def call_stoppable(
+    face: ThreadFace, context: Context, hook: Hook, run: Any, state: State[Any]
+) -> None:
+    """Call a plain hook in a worker thread, where others may stop it. Raises nothing."""
+    # An interrupt may come between any two of our bytecodes, but only one ever comes:
+    # see `thread_runs.perform`.
+    try:
+        face.enter(hook)
+        try:
+            context.run(call_hook, hook, run, state)
+        except BaseException as error:  # noqa: BLE001 - see above
+            _report(hook, run, error)
+        face.leave(hook)
+    except BaseException:  # noqa: BLE001 - see above
+        face.leave(hook)
 
 
 async def await_hook(
@@ -205,7 +222,7 @@ class HookJob:
         while self._index < len(self._hooks):
             hook = self._hooks[self._index]
             self.began = self._scheduler.loop.time()
-            self._call(hook, face)
+            call_stoppable(face, self._context, hook, self._run, self._state)
             if self._is_given_up:
                 return  # the rest is called by another thread
             self._index += 1
@@ -213,19 +230,6 @@ class HookJob:
             self._scheduler.call(self._end, None)
         except RuntimeError:
             return  # the loop has closed: nobody is left to tell
-
-    def _call(self, hook: Hook, face: ThreadFace) -> None:
-        # An interrupt may come between any two of our bytecodes, but only one ever
-        # comes: see `thread_runs.perform`.
-        try:
-            face.enter(hook)
-            try:
-                self._context.run(call_hook, hook, self._run, self._state)
-            except BaseException as error:  # noqa: BLE001 - see above
-                _report(hook, self._run, error)
-            face.leave(hook)
-        except BaseException:  # noqa: BLE001 - see above
-            face.leave(hook)
 
     def _end(self, _: object) -> None:
         if not self._is_given_up:

@@ -13,9 +13,15 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any, Final
 
+from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
-from headrace._engine.hook_calls import HookJob, await_hook, call_hook
+from headrace._engine.hook_calls import (
+    HookJob,
+    await_hook,
+    call_hook,
+    call_stoppable,
+)
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scopes import context_of
 from headrace._text import one_line
@@ -26,7 +32,6 @@ from headrace.runs import Record
 from headrace.states import State, StateType
 
 __all__ = (
-    "LimitHere",
     "before_retry",
     "call_here",
     "conclude",
@@ -34,6 +39,7 @@ __all__ = (
     "hooks_at_end",
     "outlast_hooks",
     "tell_in_task",
+    "tell_in_thread",
 )
 
 _COMPLETED: Final = StateType.COMPLETED
@@ -236,30 +242,51 @@ def call_here(
             context.run(call_hook, hook, run, state)
 
 
-class LimitHere:
-    """Cancels a plain run whose hooks take too long, before its body has begun.
+def tell_in_thread(
+    scheduler: Any, run: Any, face: ThreadFace, block_on: Callable[[Any], object]
+) -> None:
+    """Call the hooks of an attempt that begins, in the thread of the attempt."""
+    state, context = run.last_state, context_of(run)
+    for hook in run.spec.hooks.running:
+        if hook.is_async:
+            block_on(outlast_hooks(run, (hook,), state))
+            continue
+        limit = _LimitHere(scheduler, run, face, hook)
+        scheduler.call(limit.start, None)
+        call_stoppable(face, context, hook, run, state)
+        scheduler.call(limit.end, None)
 
-    They are called in the thread of the run. `start` and `end` are for its loop.
+
+class _LimitHere:
+    """Stops a hook that keeps a plain body from beginning; on the loop of its run.
+
+    A hook that does not stop takes the run along: its thread is lost.
     """
 
-    def __init__(self, scheduler: Any, run: Any) -> None:
+    def __init__(self, scheduler: Any, run: Any, face: ThreadFace, hook: Hook) -> None:
         self._scheduler = scheduler
         self._run = run
+        self._face = face
+        self._hook = hook
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, _: object) -> None:
-        """The hooks are about to be called."""
-        hooks = self._run.spec.hooks.running
-        seconds = self._scheduler.host.settings.hook_timeout_seconds * len(hooks)
+        """The hook is about to be called."""
+        seconds = self._scheduler.host.settings.hook_timeout_seconds
         self._timer = self._scheduler.loop.call_later(seconds, self._pass)
 
     def end(self, _: object) -> None:
-        """They have returned."""
+        """It has returned."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _pass(self) -> None:
-        log.error(
-            "the hooks of %s took too long; it is cancelled", one_line(self._run.name)
-        )
+        settings, loop = self._scheduler.host.settings, self._scheduler.loop
+        reason = f"took longer than {settings.hook_timeout_seconds} seconds"
+        stopping.stop_thread(loop, self._face, self._hook, reason, interrupt=True)
+        self._timer = loop.call_later(settings.abandon_after_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        name = one_line(self._run.name)
+        log.error("the hook %s of %s does not stop", self._hook.name, name)
         stopping.cancel(self._scheduler, self._run)

@@ -136,7 +136,8 @@ def _attempt(
         scheduler.announcer.note(run)
         scheduler.call(scheduler.announcer.tell, run)
     if run.spec.hooks is not None and run.spec.hooks.running:
-        _tell(scheduler, run)
+        wait = functools.partial(_block_on, scheduler, run)
+        hooking.tell_in_thread(scheduler, run, face, wait)
     if run.spec.timeout_seconds is not None:
         scheduler.call(stopping.set_limit, (scheduler, run, time()))
     try:
@@ -158,17 +159,6 @@ def _prepared(scheduler: Any, run: TaskFuture[Any]) -> Outcome | None:
     except Exception as error:  # noqa: BLE001 - users' code may raise anything
         return _FAILED, error
     return known
-
-
-def _tell(scheduler: Any, run: TaskFuture[Any]) -> None:
-    """Call the hooks of an attempt that begins, in its own thread."""
-    limit = hooking.LimitHere(scheduler, run)
-    scheduler.call(limit.start, None)
-    try:
-        wait = functools.partial(_block_on, scheduler, run)
-        hooking.call_here(run, run.spec.hooks.running, run.last_state, wait)
-    finally:
-        scheduler.call(limit.end, None)
 
 
 def _block_on(scheduler: Any, run: TaskFuture[Any], coro: Any) -> Any:
