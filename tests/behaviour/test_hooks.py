@@ -442,6 +442,31 @@ async def test_a_run_that_was_held_back_has_no_hooks_called() -> None:
     assert notes.told == []
 
 
+@pytest.mark.rule("HOOK-02", "RES-12")
+@BODIES
+async def test_a_run_in_place_that_was_held_back_has_no_hooks_called(body: Any) -> None:
+    notes = Notes()
+    bad: Any = task(coroutine_body)
+    held: Any = task(body, **notes.all())
+    inner: Any = flow(body, **notes.all())
+
+    @flow
+    async def coroutine() -> Any:
+        future = await bad.submit(-1)
+        return [[await it.acall(future, return_state=True) for it in (held, inner)]]
+
+    @flow
+    def plain() -> Any:
+        future = bad.submit(-1)
+        return [[it(future, return_state=True) for it in (held, inner)]]
+
+    ((first, second),) = await coroutine()
+    ((third, fourth),) = await plain.acall()
+
+    assert {each.name for each in (first, second, third, fourth)} == {"NotReady"}
+    assert notes.told == []
+
+
 @pytest.mark.rule("HOOK-01")
 async def test_a_time_limit_is_a_failure_for_hooks() -> None:
     notes = Notes()
