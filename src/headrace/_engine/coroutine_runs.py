@@ -96,15 +96,8 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     Apart, so that the runs of most tasks do not pay for it.
     """
     spec = run.spec
-    known = recall(run)
-    if known is not None:
-        scheduler.attempt_ended(run, known)
-        return
-    try:
-        await naming.name_in_task(run)
-    except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
-        outcome = of_error(run, trimmed(error))
-        scheduler.attempt_ended(run, outcome, may_go_on=False)
+    has_more = spec.run_name is not None or run.scope.kept is not None
+    if has_more and not await _is_prepared(run, scheduler):
         return
     run.started = time()
     run.attempts += 1
@@ -112,7 +105,8 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     if scheduler.announcer is not None:
         scheduler.announce(run)
     try:
-        await hooking.tell_in_task(run, scheduler)
+        if spec.hooks is not None and spec.hooks.running:
+            await hooking.tell_in_task(run, scheduler)
         if spec.timeout_seconds is not None:
             stopping.set_limit((scheduler, run, time()))
         place = run.scope.place
@@ -120,7 +114,8 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
             value = await spec.call(*run.args, **run.kwargs)
         else:
             value = await place.run(run, scheduler)
-        value = await plain_value(value)
+        if type(value) not in ATOMS:
+            value = await plain_value(value)
         if spec.timeout_seconds is not None:
             stopping.note_overrun(scheduler.loop, run)
         outcome = of_value(run, value)
@@ -132,6 +127,21 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     else:
         await hooking.conclude_in_task(run, scheduler, outcome)
     del run, outcome  # see `live`
+
+
+async def _is_prepared(run: TaskFuture[Any], scheduler: Any) -> bool:
+    """Name a run, unless it is known already; False after ending it."""
+    known = recall(run)
+    if known is not None:
+        scheduler.attempt_ended(run, known)
+        return False
+    try:
+        await naming.name_in_task(run)
+    except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
+        outcome = of_error(run, trimmed(error))
+        scheduler.attempt_ended(run, outcome, may_go_on=False)
+        return False
+    return True
 
 
 def _never_started(run: TaskFuture[Any], scheduler: Any, error: BaseException) -> None:

@@ -17,7 +17,14 @@ from headrace._text import one_line
 from headrace.hooks import Hook
 from headrace.states import State, format_exception
 
-__all__ = ("HookJob", "HookWatch", "await_hook", "call_hook", "call_stoppable")
+__all__ = (
+    "HookJob",
+    "HookWatch",
+    "begin_hook",
+    "call_hook",
+    "call_stoppable",
+    "finish_hook",
+)
 
 log: Final = logging.getLogger("headrace.hooks")
 
@@ -59,30 +66,46 @@ def call_stoppable(
         face.leave(hook)
 
 
-async def await_hook(
+def begin_hook(hook: Hook, run: Any, state: State[Any]) -> tuple[Any, Any] | None:
+    """Take the first step of a coroutine hook. Raises nothing.
+
+    Returns:
+        Its coroutine and what that waits for, for `finish_hook`; None if it is over, as
+        most hooks are: for those no timer is set.
+    """
+    _note(hook, run)
+    try:
+        coro = hook.fn(run.spec.owner, run.view(), state)
+        return coro, coro.send(None)
+    except StopIteration:
+        return None
+    except BaseException as error:  # noqa: BLE001 - a hook may raise anything
+        _report(hook, run, error)
+        return None
+
+
+async def finish_hook(
     hook: Hook,
     run: Any,
-    state: State[Any],
+    begun: tuple[Any, Any],
     on_stuck: Callable[[asyncio.Task[Any]], object],
 ) -> None:
-    """Call a coroutine hook and wait for its end. Raises nothing of its own.
+    """Wait for the end of a coroutine hook. Raises nothing of its own.
 
     Args:
         hook: The hook.
         run: The run that it is told of.
-        state: The state that the run has entered.
+        begun: What `begin_hook` gave, in the same step of the present task.
         on_stuck: Called, with the present task, when the hook goes on although it was
             cancelled at its limit: nobody is to wait for it any more.
 
     Raises:
         CancelledError: The run itself was cancelled meanwhile.
     """
-    _note(hook, run)
     settings = run.scope.host.settings
     limit, grace = settings.hook_timeout_seconds, settings.cancel_grace_seconds
     try:
-        coro = hook.fn(run.spec.owner, run.view(), state)
-        await _limited(coro, limit, grace, on_stuck)
+        await _limited(*begun, limit, grace, on_stuck)
     except asyncio.CancelledError as error:
         if not run.is_settled and run.rare is not None and run.rare.stop is not None:
             raise
@@ -111,18 +134,12 @@ def _report(hook: Hook, run: Any, error: BaseException) -> None:
 @types.coroutine
 def _limited(
     coro: Coroutine[Any, Any, Any],
+    yielded: Any,
     limit: float,
     grace: float,
     on_stuck: Callable[[asyncio.Task[Any]], object],
 ) -> Generator[Any, Any, None]:
-    """Await a coroutine in the present task, for so many seconds at the most.
-
-    Most hooks never wait, and for those no timer is set.
-    """
-    try:
-        yielded = coro.send(None)
-    except StopIteration:
-        return
+    """Await the rest of a coroutine in the present task, for so long at the most."""
     timer = _Limit(limit, grace, on_stuck)
     try:
         while True:

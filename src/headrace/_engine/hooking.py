@@ -10,7 +10,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
-from itertools import groupby
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
@@ -18,9 +17,10 @@ from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
 from headrace._engine.hook_calls import (
     HookJob,
-    await_hook,
+    begin_hook,
     call_hook,
     call_stoppable,
+    finish_hook,
 )
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scopes import context_of
@@ -163,12 +163,19 @@ async def _call_all(
     on_stuck: Callable[[asyncio.Task[Any]], object],
 ) -> None:
     """Call hooks one after the other: on this loop, and in worker threads."""
-    for is_async, group in groupby(hooks, lambda hook: hook.is_async):
-        if is_async:
-            for hook in group:
-                await await_hook(hook, run, state, on_stuck)
-        else:
-            await _in_threads(run, tuple(group), state)
+    plain: list[Hook] = []
+    for hook in hooks:
+        if not hook.is_async:
+            plain.append(hook)  # for one change of threads
+            continue
+        if plain:
+            await _in_threads(run, tuple(plain), state)
+            plain.clear()
+        begun = begin_hook(hook, run, state)
+        if begun is not None:
+            await finish_hook(hook, run, begun, on_stuck)
+    if plain:
+        await _in_threads(run, tuple(plain), state)
 
 
 async def _in_threads(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> None:
