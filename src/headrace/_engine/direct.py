@@ -249,7 +249,9 @@ async def await_run(
             outcome = of_error(run, error)
             interrupted = error
         if spec.hooks is not None:
-            interrupted = await tell_of_end(run, outcome) or interrupted
+            later = await tell_of_end(run, outcome)
+            # The first is the caller's own: the cancel scopes of anyio know theirs.
+            interrupted = interrupted or later
         if interrupted is not None:
             raise interrupted
     finally:

@@ -49,7 +49,6 @@ from headrace.states import StateType
 
 __all__ = ("await_flow", "call_flow")
 
-_PENDING: Final = StateType.PENDING
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
 
@@ -114,14 +113,14 @@ async def await_flow(
     try:
         try:
             sources = sources_of(parent, args, kwargs, wait_for)
-            outcome = await await_inputs(run, sources)
-            if outcome is None:
-                outcome = await _attempts(run)
+            outcome = await await_inputs(run, sources) or await _attempts(run)
         except asyncio.CancelledError as error:
             run.rarely().stop = run.rarely().stop or CANCEL
             outcome = of_error(run, error, kind="Flow")
             interrupted = error
-        interrupted = await _concluded(run, outcome) or interrupted
+        later = await _concluded(run, outcome)
+        # The first is the caller's own: the cancel scopes of anyio know theirs.
+        interrupted = interrupted or later
         if interrupted is not None:
             raise interrupted
     except GeneratorExit:
@@ -151,7 +150,8 @@ async def _concluded(
     if run.scope.runner is not None:
         interrupted = await leave(run.scope)
     if run.spec.hooks is not None:
-        interrupted = await tell_of_end(run, outcome) or interrupted
+        later = await tell_of_end(run, outcome)
+        interrupted = interrupted or later
     return interrupted
 
 

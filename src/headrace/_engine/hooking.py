@@ -99,14 +99,8 @@ async def conclude_in_task(run: Any, scheduler: Any, outcome: Outcome) -> None:
 
 async def tell_in_task(run: Any, scheduler: Any) -> None:
     """Call the hooks of an attempt that begins, in its own asyncio task."""
-    hooks = run.spec.hooks
-    if hooks is not None and hooks.running:
-        await _call_all(
-            run,
-            hooks.running,
-            run.last_state,
-            lambda _: stopping.cancel(scheduler, run),
-        )
+    hooks, state = run.spec.hooks.running, run.last_state
+    await _call_all(run, hooks, state, lambda _: stopping.cancel(scheduler, run))
 
 
 def before_retry(scheduler: Any, run: Any, then: Callable[[Any], object]) -> None:
