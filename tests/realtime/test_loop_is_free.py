@@ -123,12 +123,8 @@ async def test_while_it_waits_for_a_map_in_every_way_and_returns_it(
         futures = await watch.map(give)
         watch.kept.append(await futures.aresult())
         watch.kept.append(await futures.astate())
-        wanted = headrace.wait(futures)
-        await watch.start()  # the call reads the list, as that of map does
-        watch.kept.append(await wanted)
-        arriving = headrace.as_completed(futures)
-        await watch.start()
-        async for future in arriving:
+        watch.kept.append(await headrace.wait(futures))
+        async for future in headrace.as_completed(futures):
             watch.kept.append(future)
             if len(watch.kept) % 100 == 0:
                 await asyncio.sleep(0)  # none of them has to be waited for
@@ -153,10 +149,21 @@ async def test_while_all_runs_of_a_map_are_cancelled(watch: Watch) -> None:
     async def cancels() -> str:
         futures = await watch.map(sleep, ENOUGH)
         assert futures.cancel() == ENOUGH
-        await watch.start()
         return "cancelled"
 
     assert await cancels() == "cancelled"
+
+
+async def test_while_all_runs_of_a_map_are_told_to_stop_after_they_have_ended(
+    watch: Watch,
+) -> None:
+    @flow
+    async def cancels() -> int:
+        futures = await watch.map(give)
+        watch.kept.append(await futures.aresult())
+        return futures.cancel()
+
+    assert await cancels() == 0
 
 
 async def test_while_an_error_cancels_runs_that_have_started(watch: Watch) -> None:
@@ -192,3 +199,38 @@ async def test_while_one_run_lets_many_go(watch: Watch) -> None:
         watch.kept.append(await futures.aresult())
 
     await lets_go()
+
+
+@task
+async def count(numbers: list[int]) -> int:
+    return len(numbers)
+
+
+@pytest.mark.parametrize("are_done", [False, True])
+async def test_while_one_run_is_given_the_futures_of_many(
+    watch: Watch, are_done: bool
+) -> None:
+    @flow
+    async def gathers() -> int:
+        futures = await watch.map(give)
+        if are_done:
+            await futures.aresult()
+            await watch.start()
+        counted = await count.submit(futures)
+        await asyncio.sleep(0)
+        in_place = await count(futures)
+        return await counted + in_place
+
+    assert await gathers() == 2 * MANY
+
+
+async def test_while_a_flow_is_given_the_futures_of_many(watch: Watch) -> None:
+    @flow
+    async def inner(numbers: list[int]) -> int:
+        return len(numbers)
+
+    @flow
+    async def outer() -> int:
+        return await inner(await watch.map(give))
+
+    assert await outer() == MANY

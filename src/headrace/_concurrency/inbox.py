@@ -8,10 +8,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-__all__ = ("SLICE_SECONDS", "Inbox")
+from headrace._concurrency.slices import SLICE_SECONDS
 
-# The longest the engine works at a stretch before it lets the loop turn.
-SLICE_SECONDS: Final = 0.001
+__all__ = ("Inbox",)
+
 _LOOK_AT_CLOCK_EVERY: Final = 32
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from headrace._engine import run_logging
+from headrace._engine.outcomes import Outcome
 from headrace.exceptions import CancelledRun, UpstreamTaskError
 from headrace.futures.gates import Gate, has_completed
 from headrace.futures.resolve import Source
-from headrace.states import State, upstream_error
+from headrace.states import State, StateType, upstream_error
 
-__all__ = ("held_back", "prepare_retry", "withdrawn")
+__all__ = ("held_back", "prepare_retry", "why_held_back", "withdrawn")
 
 
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
@@ -27,6 +28,17 @@ def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
         message = run.failure_text(data)
     rare.name = rare.message = rare.stop = rare.scheduled = None
     run.wait_for_retry(message, data, now + delay)
+
+
+def why_held_back(run: Any, sources: Iterable[Source | Gate]) -> Outcome:
+    """The outcome of a run whose upstreams did not all complete.
+
+    It is held back; or Failed, if there is one that it cannot wait for.
+    """
+    for source in sources:
+        if isinstance(source, Gate) and source.error is not None:
+            return StateType.FAILED, source.error
+    return StateType.CANCELLED, held_back(run, sources)
 
 
 def held_back(run: Any, sources: Iterable[Source | Gate]) -> UpstreamTaskError:

@@ -19,12 +19,18 @@ from headrace._engine.coroutine_runs import (
     refused,
     trimmed,
 )
-from headrace._engine.deferred import held_back, prepare_retry
+from headrace._engine.deferred import prepare_retry, why_held_back
 from headrace._engine.families import note_parent
 from headrace._engine.hooking import hooks_at_end, outlast_hooks
 from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
-from headrace._engine.inputs import Inputs, look_into, substitute_inputs
+from headrace._engine.inputs import (
+    Inputs,
+    gather_crowds,
+    look_into,
+    may_be_crowded,
+    substitute_inputs,
+)
 from headrace._engine.keeping import kept, recall
 from headrace._engine.naming import name_held_back, name_in_task
 from headrace._engine.outcomes import (
@@ -48,7 +54,7 @@ from headrace.futures.watching import await_ends, block_for_ends
 from headrace.hooks import Hook
 from headrace.runs import Record
 from headrace.specs import TaskSpec
-from headrace.states import State, StateType
+from headrace.states import FINAL, State, StateType
 
 __all__ = (
     "attempts",
@@ -101,17 +107,40 @@ def pending(sources: Inputs) -> list[TaskFuture[Any]]:
     ]
 
 
-async def await_inputs(run: Record, sources: Inputs | None) -> Outcome | None:
+async def await_inputs(
+    run: Any, scope: Scope | None, wait_for: object
+) -> Outcome | None:
     """Wait for the upstreams of a run and put their values into its inputs.
+
+    Args:
+        run: The run.
+        scope: Where it was called.
+        wait_for: What else must have completed, or None.
 
     Returns:
         The outcome of a run that cannot start.
     """
+    if may_be_crowded(run, wait_for):
+        wait_for = await _crowds_ended(run, wait_for)
+    sources = sources_of(scope, run.args, run.kwargs, wait_for)
     if sources is None:
         return None
     run.links = tuple(sources.links) or None
     await await_ends(pending(sources), None)
     return _put(run, sources)
+
+
+async def _crowds_ended(run: Any, wait_for: object) -> object:
+    wait_for, crowds = gather_crowds(run, wait_for)
+    for crowd in crowds:
+        await await_ends(crowd.futures, None)
+        scheduler = _scheduler_here(run.scope)
+        crowd.watch(scheduler)
+        if crowd.phase not in FINAL:
+            read = scheduler.loop.create_future()
+            crowd.add_waiter(read)
+            await read
+    return wait_for
 
 
 def block_for_inputs(run: Record, sources: Inputs | None, what: str) -> Outcome | None:
@@ -136,7 +165,7 @@ def _put(run: Any, sources: Inputs) -> Outcome | None:
         kind = source.type if isinstance(source, State) else source.phase
         if kind is not _COMPLETED:
             name_held_back(run)
-            return _CANCELLED, held_back(run, required)
+            return why_held_back(run, required)
     try:
         substitute_inputs(run)
     except Exception as error:  # noqa: BLE001 - users' containers may raise anything
@@ -237,8 +266,7 @@ async def await_run(
             run.handle = asyncio.current_task()
             if scope.host.announcer is not None:
                 announce(run)
-            sources = sources_of(scope, args, kwargs, wait_for)
-            outcome = await await_inputs(run, sources)
+            outcome = await await_inputs(run, scope, wait_for)
             if outcome is None:
                 outcome = await _prepared(run) or await attempts(run, _attempt)
                 if not (spec.is_bare and scope.is_bare):

@@ -112,8 +112,7 @@ async def await_flow(
     is_closed = False
     try:
         try:
-            sources = sources_of(parent, args, kwargs, wait_for)
-            outcome = await await_inputs(run, sources) or await _attempts(run)
+            outcome = await await_inputs(run, parent, wait_for) or await _attempts(run)
         except asyncio.CancelledError as error:
             run.rarely().stop = run.rarely().stop or CANCEL
             outcome = of_error(run, error, kind="Flow")

@@ -8,16 +8,26 @@ from typing import Any, Final, NamedTuple
 from headrace._engine.known import KnownResults
 from headrace.exceptions import HeadraceError
 from headrace.futures import AsyncSubmission, Submission, TaskFuture
-from headrace.futures.gates import Gate
-from headrace.futures.resolve import ATOMS, Source, Substitution, data_of, find
+from headrace.futures.gates import FEW, Crowd, Gate
+from headrace.futures.resolve import (
+    ATOMS,
+    ROWS,
+    Source,
+    Substitution,
+    crowd_of,
+    data_of,
+    find,
+)
 from headrace.runs.inputs import WAIT_FOR, packed
 from headrace.states import State, StateType, format_exception
 
 __all__ = (
     "Inputs",
+    "gather_crowds",
     "keys_of",
     "look_for_inputs",
     "look_into",
+    "may_be_crowded",
     "put_inputs",
     "substitute_inputs",
 )
@@ -135,6 +145,9 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
         run.links = 0, future.run_key()
         run.upstreams = [future]
         return True
+    if may_be_crowded(run, wait_for):
+        wait_for, crowds = gather_crowds(run, wait_for)
+        _watch(run.scope.scheduler, crowds)
     required, tolerated, links, has_any = look_into(
         run.args, run.kwargs, wait_for, run.scope.known
     )
@@ -147,6 +160,52 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
         # Set also when empty: marks such as unmapped(...) have to be removed.
         run.upstreams = required
     return has_any
+
+
+def gather_crowds(run: Any, wait_for: object) -> tuple[object, list[Crowd]]:
+    """Have a `Crowd` stand for each input of a run that is a list of very many futures.
+
+    Args:
+        run: The run, whose arguments are changed.
+        wait_for: What else must have completed, or None.
+
+    Returns:
+        What else must have completed, and the crowds. None of them waits yet.
+    """
+    crowds: list[Crowd] = []
+
+    def gathered(value: Any) -> Any:
+        if type(value) not in ROWS or len(value) <= FEW:
+            return value
+        crowd = crowd_of(run.scope, run.name, value)
+        if crowd is None:
+            return value
+        crowds.append(crowd)
+        return crowd
+
+    run.args = tuple([gathered(value) for value in run.args])
+    if run.kwargs:
+        run.kwargs = {name: gathered(value) for name, value in run.kwargs.items()}
+    return gathered(wait_for), crowds
+
+
+def may_be_crowded(run: Any, wait_for: object) -> bool:
+    """Whether `gather_crowds` is worth a call."""
+    for value in run.args:
+        if type(value) in ROWS and len(value) > FEW:
+            return True
+    if not run.kwargs and wait_for is None:
+        return False
+    named: tuple[Any, ...] = (*run.kwargs.values(), wait_for)
+    return any(type(value) in ROWS and len(value) > FEW for value in named)
+
+
+def _watch(scheduler: Any, crowds: Iterable[Crowd]) -> None:
+    for crowd in crowds:
+        if scheduler.is_here():
+            crowd.watch(scheduler)
+        else:
+            scheduler.call(crowd.watch, scheduler)
 
 
 def _is_of_one_future(run: Any) -> bool:

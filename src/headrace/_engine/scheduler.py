@@ -31,7 +31,7 @@ from headrace._engine import (
     stopping,
     thread_runs,
 )
-from headrace._engine.deferred import held_back, withdrawn
+from headrace._engine.deferred import why_held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
 from headrace._engine.hook_calls import HookWatch
 from headrace._engine.inputs import look_for_inputs
@@ -196,14 +196,17 @@ class Scheduler:
                 if type(source) is not State:
                     source.see()
             rare.tolerated = None
-        upstreams: list[Source] = run.upstreams
-        for source in upstreams:
+        for source in run.upstreams:
             kind = source.type if isinstance(source, State) else source.phase
             if kind is not _COMPLETED:
-                name_held_back(run)
-                self.finish(run, _CANCELLED, held_back(run, upstreams))
+                self._hold_back(run)
                 return
         self.admit(run)
+
+    def _hold_back(self, run: TaskFuture[Any]) -> None:
+        name_held_back(run)
+        phase, error = why_held_back(run, run.upstreams)
+        self.finish(run, phase, error)
 
     # -- start -----------------------------------------------------------------------
 

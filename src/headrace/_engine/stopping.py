@@ -12,12 +12,12 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
-from time import perf_counter, time
+from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._concurrency.inbox import SLICE_SECONDS
 from headrace._concurrency.loops import is_asyncio_task
+from headrace._concurrency.slices import in_slices
 from headrace._engine.deferred import withdrawn
 from headrace._engine.families import cancel_children
 from headrace._engine.in_place import end_abandoned
@@ -41,7 +41,8 @@ __all__ = (
 
 log: Final = logging.getLogger("headrace.engine")
 
-_MOST_IN_A_TURN: Final = 128
+# Of those that were told, each takes its turn at once, and its own time, and logs a line.
+_MOST_IN_A_TURN: Final = 32
 
 # How often a thread that handles a lock is left to do so.
 _PRESSES: Final = 100
@@ -221,8 +222,8 @@ def leave_behind(
 
 
 def cancel_many(scheduler: Any, runs: Iterable[Any]) -> None:
-    """`cancel` for many runs, in turns of the loop."""
-    _in_slices(scheduler.loop, _cancelling(scheduler, runs))
+    """`cancel` for many runs, in turns of the loop. They may be of several loops."""
+    in_slices(scheduler.loop, _cancelling(scheduler, runs), most=_MOST_IN_A_TURN)
 
 
 def cancel_scope(scope: Any) -> None:
@@ -273,15 +274,8 @@ def tell_to_cancel(scope: Any) -> None:
 
 def _cancelling(scheduler: Any, runs: Iterable[Any]) -> Iterator[None]:
     for run in runs:
-        cancel(scheduler, run)
+        if run.scope.scheduler is scheduler:
+            cancel(scheduler, run)
+        else:
+            run.cancel()
         yield
-
-
-def _in_slices(loop: asyncio.AbstractEventLoop, work: Iterator[None]) -> None:
-    """Do some work now, and the rest in turns of the loop."""
-    until = perf_counter() + SLICE_SECONDS
-    for count, _ in enumerate(work, 1):
-        # Of those that were told, each takes its turn at once, and its own time.
-        if count == _MOST_IN_A_TURN or (not count % 16 and perf_counter() > until):
-            loop.call_soon(_in_slices, loop, work)
-            return

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-from headrace._concurrency.inbox import SLICE_SECONDS
+from headrace._concurrency.slices import SLICE_SECONDS
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.states import StateType
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from headrace.runs.inputs import Keys
+from headrace._concurrency.slices import in_slices
+from headrace.runs.inputs import Keys, as_bytes
 from headrace.states import FINAL, State, StateType
 
-__all__ = ("Gate", "Shared", "has_completed")
+__all__ = ("FEW", "Crowd", "Gate", "Shared", "has_completed")
 
 _COMPLETED: Final = StateType.COMPLETED
 
@@ -27,14 +29,16 @@ class Gate:
         keys: Which runs the map was given something of, these among them.
 
     Attributes:
-        phase: Pending, then Completed, or Cancelled when a required one did not complete.
-        failed: The first of those.
+        phase: Pending, then Completed, or Cancelled when a required one did not complete,
+            or Failed when one cannot be waited for.
+        failed: The first of those that did not complete.
+        error: Why one cannot be waited for.
         waiters: The runs that wait.
     """
 
     __slots__ = (
-        "_error", "_left", "_required", "_tolerated",
-        "failed", "keys", "name", "phase", "scope", "waiters",
+        "_left", "_required", "_scheduler", "_tolerated",
+        "error", "failed", "keys", "name", "phase", "scope", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -42,7 +46,7 @@ class Gate:
         scope: Any,
         name: str,
         required: Sequence[Any],
-        tolerated: Sequence[Any],
+        tolerated: Sequence[Any] = (),
         *,
         keys: Sequence[Keys] = (),
     ) -> None:
@@ -51,62 +55,126 @@ class Gate:
         self.name = name
         self.phase = StateType.PENDING
         self.failed: Any = None
+        self.error: Exception | None = None
         self.waiters: list[Any] | None = None
         self._required = required
         self._tolerated = tolerated
-        self._left = 0
-        self._error: Exception | None = None
+        self._left = 1  # to begin to wait
+        self._scheduler: Any = None
 
     def watch(self, scheduler: Any) -> None:
-        """Begin to wait, before the first run does."""
-        pending = [source for source in self._sources() if source.phase not in FINAL]
-        self._left = len(pending)
-        try:
-            for source in pending:
-                scheduler.await_upstream(self, source)
-        except Exception as error:  # noqa: BLE001 - told to each run
-            self._error = error
-            return
-        if not pending:
-            self._open()
+        """Begin to wait, before the first run does. On the loop, once."""
+        self._scheduler = scheduler
+        in_slices(scheduler.loop, self._watching(scheduler))
 
-    def _sources(self) -> list[Any]:
-        both = (*self._required, *self._tolerated)
-        return [source for source in both if not isinstance(source, State)]
+    def _watching(self, scheduler: Any) -> Iterator[None]:
+        try:
+            for source in itertools.chain(self._required, self._tolerated):
+                if not isinstance(source, State):
+                    self.note(source)
+                    if source.phase not in FINAL:
+                        self._left += 1
+                        scheduler.await_upstream(self, source)
+                yield
+        except Exception as error:  # noqa: BLE001 - they cannot be waited for
+            self.error = error
+            self._end(StateType.FAILED)
+        else:
+            self(None)
 
     def __call__(self, _: object) -> None:
         """One of the upstreams has ended."""
         self._left -= 1
-        if not self._left and self._error is None:
-            self._open()
+        if not self._left and self.error is None:
+            in_slices(self._scheduler.loop, self._opening())
 
-    def _open(self) -> None:
-        failed = [source for source in self._required if not has_completed(source)]
-        for source in (*failed, *self._tolerated):
-            # A run that is held back passes the question of its upstreams on.
+    def _opening(self) -> Iterator[None]:
+        for source in self._required:
+            if has_completed(source):
+                self.note_value(source)
+            else:
+                if self.failed is None:
+                    self.failed = source
+                # A run that is held back passes the question of its upstreams on.
+                if not isinstance(source, State):
+                    source.see()
+            yield
+        for source in self._tolerated:
             if not isinstance(source, State):
                 source.see()
-        self.failed = failed[0] if failed else None
-        self.phase = StateType.CANCELLED if failed else _COMPLETED
+            yield
+        self._end(StateType.CANCELLED if self.failed is not None else _COMPLETED)
+
+    def _end(self, phase: StateType) -> None:
         self._required = self._tolerated = ()
-        self.scope.scheduler.wake(self)
+        self.phase = phase
+        self._scheduler.wake(self)
+
+    def note(self, source: Any) -> None:
+        """Called with each upstream that is a run, before it is waited for."""
+
+    def note_value(self, source: Any) -> None:
+        """Called with each required upstream that has completed, once all have ended."""
 
     # -- as an upstream ------------------------------------------------------------
 
     def add_waiter(self, run: Any) -> None:
-        """Wake a run when all upstreams have ended.
-
-        Raises:
-            Exception: They cannot be waited for.
-        """
-        if self._error is not None:
-            raise self._error
+        """Wake a run, or what else waits, when all upstreams have ended."""
         if self.waiters is None:
             self.waiters = []
         self.waiters.append(run)
 
     def see(self) -> None:
         """Nothing to note: its upstreams have been seen."""
+
+
+# Of an argument that is a list of more futures than these a `Crowd` is made.
+FEW: Final = 512
+
+
+class Crowd(Gate):
+    """A list or tuple of very many futures, as a whole argument of one run.
+
+    Waited for in slices, and what the run is given in its place is made in slices as
+    well, so that however many they are, the loop goes on turning.
+
+    Args:
+        scope: That of the run.
+        name: Who waits, for messages.
+        kind: Of what is made of it: list or tuple.
+        futures: What it holds at this moment.
+    """
+
+    __slots__ = ("_data", "_ids", "_kind")
+
+    def __init__(
+        self,
+        scope: Any,
+        name: str,
+        kind: Callable[[list[Any]], Any],
+        futures: Sequence[Any],
+    ) -> None:
+        self._kind = kind
+        self._ids = bytearray()
+        self._data: list[Any] = []
+        super().__init__(scope, name, futures, keys=[self._ids])
+
+    @property
+    def futures(self) -> Sequence[Any]:
+        """What is waited for, until it has ended."""
+        return self._required
+
+    def note(self, source: Any) -> None:
+        """Note which run it is."""
+        self._ids += as_bytes(source.run_key())
+
+    def note_value(self, source: Any) -> None:
+        """Note what the run is to be given."""
+        self._data.append(source.outcome)
+
+    def data(self) -> Any:
+        """What the run is given: of each future what it gave. All have completed."""
+        return self._kind(self._data)
 
 
 class Shared:

@@ -136,12 +136,14 @@ class FutureList(list[F], Generic[F, R]):
 
     def cancel(self) -> int:
         """Cancel every run that has not ended; how many those were."""
-        open_runs = [future for future in self if future.phase not in FINAL]
-        # One message to each loop: for 100 000 runs as many would take 30 ms.
-        for scope in {future.scope for future in open_runs}:
-            runs = [future for future in open_runs if future.scope is scope]
-            runs[0].post(scope.scheduler.cancel_many, runs)
-        return len(open_runs)
+        count = sum([future.phase not in FINAL for future in self])
+        if count:
+            # One message to the loop: for 100 000 runs as many would take 30 ms.
+            scheduler = self[0].scope.scheduler
+            if not self[0].post(scheduler.cancel_many, list(self)):
+                for future in self:  # some may be of a loop that goes on
+                    future.cancel()
+        return count
 
 
 class _Reader:

@@ -7,6 +7,7 @@ consumed, a container may contain itself, and may be of any depth.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeAlias, cast
 
@@ -15,7 +16,7 @@ from headrace.exceptions import HeadraceError
 from headrace.futures.contents import Container, container_of
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
-from headrace.futures.gates import Gate, Shared
+from headrace.futures.gates import FEW, Crowd, Gate, Shared
 from headrace.futures.lists import AsyncTaskFutures, TaskFutures
 from headrace.futures.submission import AsyncSubmission, Submission
 from headrace.states import (
@@ -28,9 +29,11 @@ from headrace.states import (
 
 __all__ = (
     "ATOMS",
+    "ROWS",
     "Source",
     "Sources",
     "Substitution",
+    "crowd_of",
     "data_of",
     "find",
     "substitute",
@@ -45,7 +48,10 @@ ATOMS: Final = frozenset(
 )
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
-_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate, Shared})
+_ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate, Crowd, Shared})
+_FUTURE: Final = operator.attrgetter("future")
+# What a `Crowd` may be made of.
+ROWS: Final = frozenset({list, tuple, TaskFutures, AsyncTaskFutures})
 # Replaced also when they are empty: what a map gives is no list of values.
 _LISTS: Final = frozenset({TaskFutures, AsyncTaskFutures})
 
@@ -102,6 +108,27 @@ def find(
             children = _worth_a_look(container, item)
             stack += [(child, allows) for child in children][::-1]
     return found
+
+
+def crowd_of(scope: Any, name: str, value: Any) -> Crowd | None:
+    """What stands for an argument that is a list of very many futures, if it is one.
+
+    Args:
+        scope: That of the run which is given it.
+        name: Of that run.
+        value: The argument, of one of the types in `ROWS`.
+    """
+    if len(value) <= FEW:
+        return None
+    kinds = set(map(type, value))
+    # Copied: its owner may change the list from now on.
+    if kinds <= _FUTURES:
+        futures = tuple(value)
+    elif kinds <= _SUBMISSIONS:
+        futures = tuple(map(_FUTURE, value))
+    else:
+        return None
+    return Crowd(scope, name, tuple if type(value) is tuple else list, futures)
 
 
 def _worth_a_look(container: Container, item: object) -> list[Any]:
@@ -223,6 +250,8 @@ class Substitution:
             return data_of(end.future)
         if isinstance(end, Shared):
             return end.data(lambda value: Substitution([value]).of(value))
+        if isinstance(end, Crowd):
+            return end.data()
         if self._is_returned and is_state(end):
             return end
         return data_of(end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from time import monotonic
@@ -31,7 +30,6 @@ from headrace.futures.watching import (
     block_for_ends,
     checked_timeout,
     forget_in_turns,
-    in_turns,
     refuse_to_block,
     tell_loop,
 )
@@ -39,6 +37,7 @@ from headrace.futures.watching import (
 __all__ = ("DoneAndNotDone", "as_completed", "wait")
 
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
+_HANDLES: Final = _FUTURES | {Submission, AsyncSubmission}
 
 R = TypeVar("R")
 F = TypeVar("F", bound=TaskFuture[Any])
@@ -60,21 +59,44 @@ class DoneAndNotDone(NamedTuple, Generic[F]):
         return self
 
 
+class _Distinct(Generic[F]):
+    """Futures, each once, in the order in which they were given."""
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: dict[F, None] = {}
+
+    def add(self, given: Iterable[Any]) -> list[F]:
+        """Add some futures or submissions: those that are new."""
+        known = self.known
+        futures = cast("Iterator[F]", map(_future_of, given))
+        new = [future for future in dict.fromkeys(futures) if future not in known]
+        known.update(dict.fromkeys(new))
+        return new
+
+
 class _Wait(Generic[F]):
     """What `wait` gives in coroutine code: to be awaited, and for nothing else."""
 
-    __slots__ = ("_futures", "_timeout")
+    __slots__ = ("_given", "_timeout")
 
-    def __init__(self, futures: list[F], timeout: float | None) -> None:
-        self._futures = futures
+    def __init__(self, given: list[Any], timeout: float | None) -> None:
+        self._given = given
         self._timeout = timeout
 
     def __await__(self) -> Generator[Any, None, DoneAndNotDone[F]]:
         return self._ended().__await__()
 
     async def _ended(self) -> DoneAndNotDone[F]:
-        await await_ends(self._futures, self._timeout)
-        return _sorted_out(self._futures, await in_turns(_is_done, self._futures))
+        distinct: _Distinct[F] = _Distinct()
+        for start in range(0, len(self._given), TURN):
+            if start:
+                await asyncio.sleep(0)
+            distinct.add(self._given[start : start + TURN])
+        futures = list(distinct.known)
+        await await_ends(futures, self._timeout)
+        return await _sorted_out_in_turns(futures)
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
@@ -110,17 +132,19 @@ def wait(futures: Iterable[Any], timeout: float | None = None) -> Any:
         BlockedLoop: In plain code, a run needs the loop of this very thread.
         TypeError: Something in ``futures`` is not a future.
     """
-    wanted = _futures_in(futures, "wait")
+    given = _given(futures, "wait")
     checked_timeout(timeout)
     if not is_plain_code():
-        return _Wait(wanted, timeout)
+        return _Wait(given, timeout)
+    wanted: list[TaskFuture[Any]] = _Distinct[TaskFuture[Any]]().add(given)
     block_for_ends(
         wanted,
         timeout,
         what="headrace.wait(...)",
         instead="await headrace.wait(...)",
     )
-    return _sorted_out(wanted, [_is_done(future) for future in wanted])
+    done = {future for future in wanted if _is_done(future)}
+    return DoneAndNotDone(done, set(wanted) - done)
 
 
 class as_completed(Generic[F]):
@@ -151,29 +175,30 @@ class as_completed(Generic[F]):
         timeout: float | None = None,
     ) -> None: ...
     def __init__(self, futures: Iterable[Any], timeout: float | None = None) -> None:
-        self._futures = cast("list[F]", _futures_in(futures, "as_completed"))
+        self._given = _given(futures, "as_completed")
         self._timeout = checked_timeout(timeout)
 
     def __iter__(self) -> Iterator[F]:
-        for future in self._futures:
+        futures = _Distinct[F]().add(self._given)
+        for future in futures:
             if not future.done():
                 refuse_to_block(future, "for ... in as_completed()", "async for")
         until = None if self._timeout is None else monotonic() + self._timeout
-        ended: _Ended[F] = _Ended(self._futures)
-        for future in self._futures:
+        ended: _Ended[F] = _Ended(futures)
+        for future in futures:
             future.watch(ended)
         try:
-            for left in range(len(self._futures), 0, -1):
+            for left in range(len(futures), 0, -1):
                 if not ended.block(until):
-                    raise _too_late(left, len(self._futures), self._timeout)
+                    raise _too_late(left, len(futures), self._timeout)
                 yield _seen(ended.queue.popleft())
         finally:
-            for future in self._futures:
+            for future in futures:
                 if not future.done():
                     future.unwatch(ended)
 
     def __aiter__(self) -> AsyncIterator[F]:
-        return _InOrderOfEnding(self._futures, self._timeout)
+        return _InOrderOfEnding(self._given, self._timeout)
 
 
 class _Ended(Generic[F]):
@@ -244,27 +269,26 @@ class _Arrivals(Generic[F]):
 class _InOrderOfEnding(AsyncIterator[F]):
     """The asynchronous half of `as_completed`; several tasks may share one."""
 
-    def __init__(self, futures: list[F], timeout: float | None) -> None:
-        self._futures = futures
+    def __init__(self, given: list[Any], timeout: float | None) -> None:
+        self._given = given
         self._timeout = timeout
         self._left = 0  # nothing to take back, should the next line raise
         self._loop = asyncio.get_running_loop()
         self._until = None if timeout is None else self._loop.time() + timeout
-        self._left = len(futures)
+        self._left = len(given)
         self._arrivals: _Arrivals[F] = _Arrivals(self._loop)
-        self._watched = 0
+        self._distinct: _Distinct[F] = _Distinct()
+        self._looked_at = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> F:
         arrivals = self._arrivals
-        while self._watched < len(self._futures):
+        while self._looked_at < len(self._given):
             # The first of the tasks that share this; in turns, as there may be many.
-            start, self._watched = self._watched, self._watched + TURN
-            for future in self._futures[start : self._watched]:
-                future.watch(arrivals)
-            if self._watched < len(self._futures):
+            self._watch_some()
+            if self._looked_at < len(self._given):
                 await asyncio.sleep(0)
         while not arrivals.queue:
             if not self._left:
@@ -278,7 +302,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
             except TimeoutError:
                 if not arrivals.queue:
                     self._forget()
-                    total = len(self._futures)
+                    total = len(self._distinct.known)
                     raise _too_late(self._left, total, self._timeout) from None
             finally:
                 arrivals.waiters.discard(waiter)
@@ -287,11 +311,22 @@ class _InOrderOfEnding(AsyncIterator[F]):
             arrivals.wake()  # for nobody else will one come
         return _seen(arrivals.queue.popleft())
 
+    def _watch_some(self) -> None:
+        start, self._looked_at = self._looked_at, self._looked_at + TURN
+        given = self._given[start : self._looked_at]
+        new = self._distinct.add(given)
+        for future in new:
+            future.watch(self._arrivals)
+        self._left -= len(given) - len(new)  # given before
+        if not self._left:
+            self._arrivals.wake()
+
     def _forget(self) -> None:
+        futures = list(self._distinct.known)
         if running_loop() is self._loop:
-            forget_in_turns(self._loop, self._futures, self._arrivals)
+            forget_in_turns(self._loop, futures, self._arrivals)
             return
-        for future in self._futures:
+        for future in futures:
             if not future.done():
                 future.unwatch(self._arrivals)
 
@@ -312,11 +347,14 @@ def _is_done(future: TaskFuture[Any]) -> bool:
     return True
 
 
-def _sorted_out(futures: list[F], flags: list[bool]) -> DoneAndNotDone[F]:
-    done = set(itertools.compress(futures, flags))
-    if len(done) == len(futures):
-        return DoneAndNotDone(done, set())
-    return DoneAndNotDone(done, set(futures) - done)
+async def _sorted_out_in_turns(futures: list[F]) -> DoneAndNotDone[F]:
+    found = DoneAndNotDone[F](set(), set())
+    for start in range(0, len(futures), TURN):
+        if start:
+            await asyncio.sleep(0)
+        for future in futures[start : start + TURN]:
+            (found.done if _is_done(future) else found.not_done).add(future)
+    return found
 
 
 def _too_late(left: int, total: int, timeout: float | None) -> TimeoutError:
@@ -326,22 +364,23 @@ def _too_late(left: int, total: int, timeout: float | None) -> TimeoutError:
     )
 
 
-def _futures_in(values: Iterable[Any], verb: str) -> list[TaskFuture[Any]]:
-    """The futures in an iterable, each once, in order."""
+def _given(values: Iterable[Any], verb: str) -> list[Any]:
+    """What was given, as it is at this moment: futures and submissions alone."""
     if future_in(values) is not None:
         raise TypeError(
             f"headrace.{verb}() takes an iterable of futures and got one future. "
             f"Write {verb}([future])."
         )
-    if isinstance(values, list) and _FUTURES.issuperset(map(type, values)):
-        return list(dict.fromkeys(values))  # four times as fast
-    futures: dict[TaskFuture[Any], None] = {}
-    for value in values:
-        found = future_in(value)
-        if found is None:
-            raise TypeError(
-                f"headrace.{verb}() got {value!r}, which is not a future. Give it what "
-                f"submit() or map() returned."
-            )
-        futures[found] = None
-    return list(futures)
+    given = list(values)
+    if not _HANDLES.issuperset(map(type, given)):  # five times as fast
+        for value in given:
+            if future_in(value) is None:
+                raise TypeError(
+                    f"headrace.{verb}() got {value!r}, which is not a future. Give it "
+                    f"what submit() or map() returned."
+                )
+    return given
+
+
+def _future_of(value: Any) -> Any:
+    return value if type(value) in _FUTURES else future_in(value)

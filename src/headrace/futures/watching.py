@@ -216,7 +216,7 @@ async def await_ends(
         lambda: tell_loop(loop, settle, waiter),
         stop_at_failure=stop_at_failure,
     )
-    look = _Look(loop, open_runs, waiter)
+    look = _Look(loop, _loops_of(open_runs), open_runs, waiter)
     try:
         with lent_while_awaited():
             async with asyncio.timeout(timeout):
@@ -234,26 +234,28 @@ class _Look:
     Such a loop tells nobody. There is nothing to look at if that loop is the own.
     """
 
-    __slots__ = ("_loop", "_runs", "_timer", "_waiter")
+    __slots__ = ("_loop", "_others", "_runs", "_timer", "_waiter")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        loops: set[asyncio.AbstractEventLoop],
         runs: Sequence[Watched],
         waiter: asyncio.Future[None],
     ) -> None:
         self._loop = loop
+        self._others = loops - {loop}
         self._runs = runs
         self._waiter = waiter
         self._timer: asyncio.TimerHandle | None = None
-        if any(run.scope.scheduler.loop is not loop for run in runs):
+        if self._others:
             self._set()
 
     def _set(self) -> None:
         self._timer = self._loop.call_later(_LOOK_EVERY, self._look)
 
     def _look(self) -> None:
-        if _have_ended(self._runs):
+        if any(loop.is_closed() for loop in self._others) and _have_ended(self._runs):
             # Those that had no time to be told of this wait do not tell it either.
             settle(self._waiter)
         else:
@@ -263,6 +265,10 @@ class _Look:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _loops_of(runs: Iterable[Watched]) -> set[asyncio.AbstractEventLoop]:
+    return {scope.scheduler.loop for scope in {run.scope for run in runs}}
 
 
 async def _await_many(
@@ -276,6 +282,7 @@ async def _await_many(
         lambda: tell_loop(loop, settle, waiter),
         stop_at_failure=stop_at_failure,
     )
+    loops: set[asyncio.AbstractEventLoop] = set()
     try:
         async with asyncio.timeout(timeout):
             for start in range(0, len(runs), TURN):
@@ -286,12 +293,13 @@ async def _await_many(
                     else:
                         open_runs.append(run)
                 _refuse_to_wait(open_runs)
+                loops |= _loops_of(open_runs)
                 for run in open_runs:
                     run.watch(ends)
                 await asyncio.sleep(0)
                 if waiter.done():
                     return
-            look = _Look(loop, runs, waiter)
+            look = _Look(loop, loops, runs, waiter)
             try:
                 with lent_while_awaited():
                     await waiter

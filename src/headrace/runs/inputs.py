@@ -11,13 +11,13 @@ from uuid import UUID
 
 from headrace.parameters import ParameterNames
 
-__all__ = ("WAIT_FOR", "Keys", "Links", "RunInput", "packed", "task_inputs")
+__all__ = ("WAIT_FOR", "Keys", "Links", "RunInput", "as_bytes", "packed", "task_inputs")
 
 WAIT_FOR: Final = "wait_for"
 
-# The ids of some runs as numbers: of one, of a few, or of many, as bytes. An int of
-# 128 bits takes 44 bytes, in a tuple 52.
-Keys: TypeAlias = int | tuple[int, ...] | bytes
+# The ids of some runs as numbers: of one, of a few, or of many, as bytes (which may grow,
+# while a crowd of runs is looked into). An int of 128 bits takes 44 bytes, in a tuple 52.
+Keys: TypeAlias = int | tuple[int, ...] | bytes | bytearray
 
 # By turns a place (the position or the keyword of an argument, or WAIT_FOR) and the
 # keys of the runs that this comes from. One place may be there more than once.
@@ -44,7 +44,12 @@ def packed(keys: Sequence[int]) -> Keys:
         return keys[0]
     if len(keys) <= _MANY:
         return tuple(keys)
-    return b"".join([key.to_bytes(_BYTES_OF_A_KEY, "big") for key in keys])
+    return b"".join(map(as_bytes, keys))
+
+
+def as_bytes(key: int) -> bytes:
+    """An id as one of many."""
+    return key.to_bytes(_BYTES_OF_A_KEY, "big")
 
 
 def task_inputs(
