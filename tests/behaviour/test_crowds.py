@@ -87,11 +87,10 @@ async def test_one_that_fails_holds_the_run_back(in_place: bool) -> None:
             await refuse.submit(2),
         ]
 
+        kept = keep(futures) if in_place else (await keep.submit(futures)).aresult()
+
         with pytest.raises(UpstreamTaskError, match="refuse-0") as caught:
-            if in_place:
-                await keep(futures)
-            else:
-                await (await keep.submit(futures))
+            await kept
 
         assert isinstance(caught.value.__cause__, ValueError)
 
