@@ -6,13 +6,13 @@ from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 __all__ = ("BaseAnnotation", "allow_failure", "is_mark", "quote", "unmapped")
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
 
 
 # A plain slotted class: a frozen dataclass takes three times as long to build, and
 # a map makes one mark for each element. Treat instances as frozen all the same.
-class BaseAnnotation(Generic[T]):
+class BaseAnnotation(Generic[T_co]):
     """A value together with one instruction for the engine.
 
     Two are equal when they are of exactly one type and hold equal values; one is
@@ -24,10 +24,10 @@ class BaseAnnotation(Generic[T]):
 
     __slots__ = ("value",)
 
-    def __init__(self, value: T) -> None:
+    def __init__(self, value: T_co) -> None:
         self.value = value
 
-    def unwrap(self) -> T:
+    def unwrap(self) -> T_co:
         """What was wrapped, without the mark."""
         return self.value
 
@@ -49,16 +49,16 @@ class BaseAnnotation(Generic[T]):
         return f"{type(self).__name__}({self.value!r})"
 
 
-class unmapped(BaseAnnotation[T]):
+class unmapped(BaseAnnotation[T_co]):
     """Give the whole value to every run of a ``map()``, also if it is iterable."""
 
     __slots__ = ()
 
-    def __getitem__(self, _: object) -> T:
+    def __getitem__(self, _: object) -> T_co:
         return self.value
 
 
-class allow_failure(BaseAnnotation[T]):
+class allow_failure(BaseAnnotation[T_co]):
     """Run although an upstream in this argument did not complete.
 
     The body gets the upstream's exception in place of its value. Covers every
@@ -69,7 +69,7 @@ class allow_failure(BaseAnnotation[T]):
     __slots__ = ()
 
 
-class quote(BaseAnnotation[T]):
+class quote(BaseAnnotation[T_co]):
     """Hand the value over as it is: nothing inside is looked at or waited for."""
 
     __slots__ = ()

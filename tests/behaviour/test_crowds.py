@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-import headrace
 from headrace import Runtime, flow, task
-from headrace.exceptions import UpstreamTaskError
+from headrace.exceptions import BlockedLoop, UpstreamTaskError
 from headrace.futures.gates import FEW
 
 MANY = FEW + 1
@@ -99,8 +98,9 @@ async def test_what_holds_a_run_back_counts_as_seen() -> None:
     @flow
     async def main() -> None:
         futures = refuse.map(range(MANY))
-        state = await (await keep.submit(futures)).astate()
-        assert state.name == "NotReady"
+        kept = await keep.submit(futures)
+        await kept.wait()
+        assert kept.state.name == "NotReady"
 
     assert (await main(return_state=True)).is_completed()
 
@@ -136,7 +136,8 @@ async def test_a_run_that_waits_for_it_can_be_cancelled() -> None:
 
         kept.cancel()
 
-        assert (await kept.astate()).is_cancelled()
+        await kept.wait()
+        assert kept.state.is_cancelled()
         gate.set()
 
 
@@ -155,7 +156,7 @@ async def test_one_that_cannot_be_waited_for_fails_the_run() -> None:
 
         blocks(return_state=True)
 
-        assert isinstance(caught[0], headrace.exceptions.BlockedLoop)
+        assert isinstance(caught[0], BlockedLoop)
         held.set()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from headrace import flow, ref, task
+from headrace import allow_failure, flow, ref, task, unmapped
 
 
 @task
@@ -29,3 +29,8 @@ async def sums() -> None:
     assert_type(ref([three, three]), list[int])
     assert_type(ref([await three]), list[int])
     await total.submit(ref(many))
+
+    assert_type(ref(allow_failure(three)), int)
+    assert_type(ref(unmapped(await three)), int)
+    assert_type(ref(allow_failure(many)), list[int])
+    await total.submit(ref(allow_failure(many)))

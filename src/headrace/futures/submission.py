@@ -16,6 +16,7 @@ from typing import (
 )
 from uuid import UUID
 
+from headrace.annotations import BaseAnnotation
 from headrace.futures.advice import warn_of_truth
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
@@ -231,6 +232,12 @@ def future_in(value: object) -> TaskFuture[Any] | None:
 
 
 @overload
+def ref(future: BaseAnnotation[TaskFuture[T] | Submission[T]]) -> T: ...
+@overload
+def ref(
+    future: BaseAnnotation[Iterable[TaskFuture[T] | Submission[T]]],
+) -> list[T]: ...
+@overload
 def ref(future: TaskFuture[T] | Submission[T]) -> T: ...
 @overload
 def ref(future: Iterable[TaskFuture[T] | Submission[T]]) -> list[T]: ...
@@ -239,5 +246,6 @@ def ref(future: Any) -> Any:
 
     Optional: ``add.submit(ref(f), 1)`` is ``add.submit(f, 1)`` that type checkers
     accept. A list of futures, such as ``map()`` gives, is typed as a list of values.
+    Marks may be around them: ``ref(allow_failure(f))``.
     """
     return future

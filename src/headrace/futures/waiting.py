@@ -135,7 +135,7 @@ def wait(futures: Iterable[Any], timeout: float | None = None) -> Any:
     given = _given(futures, "wait")
     checked_timeout(timeout)
     if not is_plain_code():
-        return _Wait(given, timeout)
+        return _Wait[TaskFuture[Any]](given, timeout)
     wanted: list[TaskFuture[Any]] = _Distinct[TaskFuture[Any]]().add(given)
     block_for_ends(
         wanted,
