@@ -195,6 +195,58 @@ async def test_an_ended_run_is_freed_when_its_future_is_dropped(
 
 
 @EVERY_TASK
+async def test_the_runs_of_a_map_are_freed_when_its_list_is_dropped(kind: Any) -> None:
+    async with Runtime(history="off"):
+        payload = Payload()
+        futures = kind.map([payload])
+        refs: list[weakref.ref[Any]] = [weakref.ref(payload), weakref.ref(futures[0])]
+        del payload
+
+        with contextlib.suppress(Exception):
+            await futures.aresult()
+        del futures
+        await settled()
+
+        assert are_gone(refs)
+
+
+@EVERY_TASK
+def test_so_they_are_in_plain_code(kind: Any) -> None:
+    with Runtime(history="off"):
+        payload = Payload()
+        futures = kind.map([payload])
+        refs: list[weakref.ref[Any]] = [weakref.ref(payload), weakref.ref(futures[0])]
+        del payload
+
+        with contextlib.suppress(BaseException):
+            futures.result()
+        del futures
+
+    assert are_gone(refs)
+
+
+@task
+async def sleep_long(payload: Payload) -> None:
+    await asyncio.sleep(3600)
+
+
+async def test_what_a_cancelled_body_had_in_hand_is_freed_though_its_future_is_kept() -> (
+    None
+):
+    refs: list[weakref.ref[Any]] = []
+    async with Runtime():
+        future = await submitted(sleep_long, refs)
+        await settled()
+
+        future.cancel()
+        await headrace.wait([future])
+        await settled()
+
+        assert are_gone(refs[:1])
+        assert future.state.is_cancelled()
+
+
+@EVERY_TASK
 def test_an_ended_run_is_freed_in_plain_code_too(kind: Any) -> None:
     refs: list[weakref.ref[Any]] = []
 

@@ -855,7 +855,8 @@ def test_a_flow_that_returns_a_value_completes_and_logs_what_nobody_was_given(
 
     assert [state.result() for state in states] == ["value", "value"]
     assert warnings_in(caplog) == [
-        f"{name}-0 ended with 4 failed runs that nobody asked for: fail-0 (Failed), "
+        f"{name}-0 ended with 4 runs that did not complete and that nobody asked for: "
+        f"fail-0 (Failed), "
         f"fail-1 (Failed), fail-2 (Failed), ..."
         for name in ("plain", "coroutine")
     ]
@@ -881,7 +882,7 @@ async def test_the_exit_of_a_runtime_logs_and_never_raises(
         (await sleep_for.submit(10)).cancel()
 
     assert len(warnings_in(caplog)) == 1
-    assert "the runtime ended with 2 failed runs" in caplog.text
+    assert "the runtime ended with 2 runs that did not complete" in caplog.text
     assert "fail-0 (Failed), sleep_for-0 (Cancelled)" in caplog.text
 
 
@@ -892,7 +893,31 @@ def test_the_exit_of_a_plain_runtime_logs_and_never_raises(
         fail.submit()
 
     assert len(warnings_in(caplog)) == 1
-    assert "the runtime ended with 1 failed run that nobody asked for" in caplog.text
+    assert "the runtime ended with 1 run that did not complete" in caplog.text
+
+
+async def test_runs_that_are_cancelled_because_a_runtime_is_left_are_not_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(KeyError):
+        async with Runtime():
+            await sleep_for.submit(10)
+            await asyncio.sleep(0.1)
+            raise KeyError("mine")
+
+    assert warnings_in(caplog) == []
+
+
+def test_nor_are_those_of_a_plain_runtime(caplog: pytest.LogCaptureFixture) -> None:
+    def left() -> None:
+        with Runtime():
+            sleep_for.map([10, 20])
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        left()
+
+    assert warnings_in(caplog) == []
 
 
 async def test_a_call_outside_of_everything_logs_too(

@@ -78,8 +78,8 @@ class Interrupts:
         _RAISE(ident, None)
 
     def _handles_a_lock(self) -> bool:
-        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        frame = frames.get(self._ident)
+        # Not kept in a variable: it holds the frame of this very function as well.
+        frame = sys._current_frames().get(self._ident)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         if frame is None:
             return False
         name = frame.f_code.co_name

@@ -72,7 +72,7 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
     if stop is not None or _is_cancellation(run, error):
         how = "was cancelled" if stop is not None else "ended by a cancellation"
         cancelled = CancelledRun(f"the run {run.name!r} {how}.")
-        cancelled.__cause__ = error
+        cancelled.__cause__ = _without_trace(error)
         return _S.CANCELLED, cancelled
     if isinstance(error, StopIteration):
         # Never as it is: a StopIteration that leaves a coroutine ends it silently.
@@ -83,6 +83,18 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
         return _S.FAILED, error
     run.rarely().message = f"{kind} run was {_crash_text(error)}."
     return _S.CRASHED, error
+
+
+def _without_trace(error: BaseException) -> BaseException:
+    """A cancellation without its traceback; anything else as it is.
+
+    The frames would keep what the body had in hand for as long as the run is kept, and
+    lead back to the run: from `asyncio.sleep`, say, by the context of its timer. The error
+    itself goes on to whoever cancelled.
+    """
+    if type(error) is asyncio.CancelledError or type(error) is RunInterrupted:
+        return type(error)(*error.args)
+    return error
 
 
 def _is_cancellation(run: Record, error: BaseException) -> bool:

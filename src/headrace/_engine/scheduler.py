@@ -331,7 +331,7 @@ class Scheduler:
         if phase is _COMPLETED:
             run.phase = phase
         else:
-            if not run.seen:
+            if not run.seen and not (phase is _CANCELLED and scope.is_cancelled):
                 scope.unseen.add(run)
             run.phase = phase
             run_logging.ended(run)

@@ -163,7 +163,7 @@ def log_unseen(scope: Scope, name: str) -> None:
         return
     named = ", ".join(f"{run.name} ({run.last_state.name})" for run in _first(scope))
     log.warning(
-        "%s ended with %d failed run%s that nobody asked for: %s%s",
+        "%s ended with %d run%s that did not complete and that nobody asked for: %s%s",
         one_line(name or scope.kind),
         count,
         "s" if count > 1 else "",

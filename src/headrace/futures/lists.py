@@ -84,13 +84,18 @@ class FutureList(list[F], Generic[F, R]):
             TimeoutError: Some did not end in time. They go on.
             Exception: What a task raised.
         """
-        await await_ends(
-            self, checked_timeout(timeout), stop_at_failure=raise_on_failure
-        )
         reader = _Reader(timeout, raise_on_failure=raise_on_failure)
         futures = tuple(self)
-        reader.refuse_late(await in_turns(reader.name_if_late, futures))
-        return await in_turns(reader.read, futures)
+        del self
+        try:
+            await await_ends(
+                futures, checked_timeout(timeout), stop_at_failure=raise_on_failure
+            )
+            reader.refuse_late(await in_turns(reader.name_if_late, futures))
+            return await in_turns(reader.read, futures)
+        finally:
+            # What a task raised leads to this frame, and a future to what it raised.
+            del futures
 
     async def astate(self, timeout: float | None = None) -> list[State[R] | None]:
         """All final states in order, for coroutine code; None for who is late."""
@@ -121,8 +126,11 @@ class FutureList(list[F], Generic[F, R]):
             stop_at_failure=raise_on_failure,
         )
         reader = _Reader(timeout, raise_on_failure=raise_on_failure)
-        reader.refuse_late([reader.name_if_late(future) for future in self])
-        return [reader.read(future) for future in self]
+        try:
+            reader.refuse_late([*map(reader.name_if_late, self)])
+            return [*map(reader.read, self)]
+        finally:
+            del self  # see `aresult`
 
     def wait(self, timeout: float | None = None) -> list[State[R] | None]:
         """All final states in order; blocks. None for a run that is late."""
@@ -157,11 +165,14 @@ class _Reader:
 
     def name_if_late(self, future: TaskFuture[Any]) -> str:
         """The name of a run that has not ended, else an empty text."""
-        if not future.done():
-            return future.name
-        if self._raise and future.phase is not StateType.COMPLETED:
-            future.read(raise_on_failure=True)
-        return ""
+        try:
+            if not future.done():
+                return future.name
+            if self._raise and future.phase is not StateType.COMPLETED:
+                future.read(raise_on_failure=True)
+            return ""
+        finally:
+            del future  # see `FutureList.aresult`
 
     def refuse_late(self, names: list[str]) -> None:
         """Raise TimeoutError if there are such names."""
@@ -175,7 +186,10 @@ class _Reader:
 
     def read(self, future: TaskFuture[Any]) -> Any:
         """The value of a run, or its exception if that was asked for."""
-        return future.read(raise_on_failure=self._raise)
+        try:
+            return future.read(raise_on_failure=self._raise)
+        finally:
+            del future  # see `FutureList.aresult`
 
 
 def _state_of(future: TaskFuture[Any]) -> State[Any] | None:
@@ -205,9 +219,12 @@ class AsyncTaskFutures(FutureList[AsyncTaskFuture[R], R]):
         self, timeout: float | None = None, raise_on_failure: bool = True
     ) -> Any:
         """``await futures.result()``, or blocking in plain code."""
-        if is_plain_code():
-            return super().result(timeout, raise_on_failure=raise_on_failure)
-        return self.aresult(timeout, raise_on_failure=raise_on_failure)
+        try:
+            if is_plain_code():
+                return super().result(timeout, raise_on_failure=raise_on_failure)
+            return self.aresult(timeout, raise_on_failure=raise_on_failure)
+        finally:
+            del self  # see `FutureList.aresult`
 
     def wait(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         self, timeout: float | None = None

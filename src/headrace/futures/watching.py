@@ -318,11 +318,14 @@ def in_turns(
 ) -> Generator[None, None, list[U]]:
     """What a function gives for each item; the loop turns after so many of them."""
     found: list[U] = []
-    for start in range(0, len(items), each):
-        if start:
-            yield
-        found += map(function, items[start : start + each])
-    return found
+    try:
+        for start in range(0, len(items), each):
+            if start:
+                yield
+            found += map(function, items[start : start + each])
+        return found
+    finally:
+        del items  # what the function raises leads here, and an item may lead to that
 
 
 def settle(waiter: asyncio.Future[None]) -> None:
