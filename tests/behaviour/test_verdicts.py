@@ -899,11 +899,14 @@ def test_the_exit_of_a_plain_runtime_logs_and_never_raises(
 async def test_runs_that_are_cancelled_because_a_runtime_is_left_are_not_told_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(KeyError):
+    async def left() -> None:
         async with Runtime():
             await sleep_for.submit(10)
             await asyncio.sleep(0.1)
             raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await left()
 
     assert warnings_in(caplog) == []
 
