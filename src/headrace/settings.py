@@ -1,22 +1,18 @@
-"""The settings: what there is to set, and how it is read from the environment."""
+"""The settings: what there is to set, and how it is read from the environment.
+
+Checked by hand, and not by pydantic: every decorator asks for the settings, and to
+import pydantic takes longer than to import all of headrace.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, Any, Final, Literal, TypeAlias
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-)
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 __all__ = (
     "PREFIX",
@@ -27,32 +23,116 @@ __all__ = (
     "temporary_settings",
 )
 
+T = TypeVar("T")
+
 # The name of a variable is this and the name of the setting, in capitals.
 PREFIX: Final = "HEADRACE_"
 
+History: TypeAlias = Literal["full", "last", "off"]
 
-def _split(given: object) -> object:
-    """The parts of a text such as ``"1, 10"`` or ``"[1, 10]"``; else the same."""
-    if not isinstance(given, str) or not ("," in given or given.strip()[:1] == "["):
-        return given
-    inner = given.strip().removeprefix("[").removesuffix("]")
+
+# -- What a setting may be ----------------------------------------------------------
+#
+# Each of these gives the value that is kept, made of a text of the environment or of
+# a value, or raises a ValueError that says what is wrong with it.
+
+
+def _whole(least: int) -> Callable[[object], int]:
+    def check(given: Any) -> int:
+        try:
+            number = int(given)
+            is_same = isinstance(given, str) or number == given
+            if isinstance(given, bool) or not is_same:
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("it is no whole number") from None
+        if number < least:
+            raise ValueError(f"it is less than {least}")
+        return number
+
+    return check
+
+
+def _seconds(given: Any) -> float:
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        number = float(given)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("it is no number") from None
+    if not math.isfinite(number):
+        raise ValueError("it is no finite number")
+    if number < 0:
+        raise ValueError("it is less than 0")
+    return number
+
+
+def _seconds_above_0(given: object) -> float:
+    number = _seconds(given)
+    if not number:
+        raise ValueError("it is not more than 0")
+    return number
+
+
+_MOST_DELAYS: Final = 50
+
+
+def _delays(given: object) -> float | tuple[float, ...]:
+    """Seconds, or several; as a text such as ``"1, 10"`` or ``"[1, 10]"`` too."""
+    parts = _parts(given) if isinstance(given, str) else given
+    if not isinstance(parts, (list, tuple)):
+        return _seconds(parts)
+    items = cast("list[object] | tuple[object, ...]", parts)
+    if len(items) > _MOST_DELAYS:
+        raise ValueError(
+            f"it has {len(items)} items, where at most {_MOST_DELAYS} items are allowed"
+        )
+    delays: list[float] = []
+    for index, item in enumerate(items):
+        try:
+            delays.append(_seconds(item))
+        except ValueError as wrong:
+            raise ValueError(f"of item {index}, {item!r}, {wrong}") from None
+    return tuple(delays)
+
+
+def _parts(text: str) -> object:
+    if not ("," in text or text.strip()[:1] == "["):
+        return text
+    inner = text.strip().removeprefix("[").removesuffix("]")
     return [part.strip() for part in inner.split(",")] if inner.strip() else []
 
 
-History: TypeAlias = Literal["full", "last", "off"]
-
-_Count = Annotated[int, Field(ge=0)]
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Told apart beforehand, so that an error speaks of the one that was meant.
-_Delays = Annotated[
-    Annotated[_Seconds, Tag("one")]
-    | Annotated[tuple[_Seconds, ...], Field(max_length=50), Tag("many")],
-    Discriminator(lambda given: "many" if isinstance(given, (list, tuple)) else "one"),
-    BeforeValidator(_split),
-]
+_WORDS: Final[Mapping[object, bool]] = {
+    **dict.fromkeys((1, "1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys((0, "0", "false", "f", "no", "n", "off"), False),
+}
 
 
-class Settings(BaseModel):
+def _truth(given: object) -> bool:
+    word = given.strip().lower() if isinstance(given, str) else given
+    try:
+        return _WORDS[word]
+    except (KeyError, TypeError):
+        raise ValueError("it is neither true nor false") from None
+
+
+def _history(given: object) -> History:
+    if given in ("full", "last", "off"):
+        return given
+    raise ValueError("there is no such choice")
+
+
+def _setting(default: T, check: Callable[[object], object], allowed: str) -> T:
+    """A field of `Settings`: what it is if not given, what it may be, and in words."""
+    return field(default=default, metadata={"check": check, "allowed": allowed})
+
+
+# -- The settings -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """What holds where nothing else was said. Cannot be changed once made.
 
     Attributes:
@@ -76,31 +156,37 @@ class Settings(BaseModel):
             returned is recorded as coming from that run.
         warn_of_duplicate_names: Whether two tasks of one name in one module make a
             warning.
+
+    Raises:
+        ValueError: A value is not allowed: names the setting and what is.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    task_default_retries: int = _setting(0, _whole(0), "a whole number >= 0")
+    task_default_retry_delay_seconds: float | tuple[float, ...] = _setting(
+        0.0, _delays, "seconds >= 0, or up to 50 of them such as 1,10,60"
+    )
+    flow_default_retries: int = _setting(0, _whole(0), "a whole number >= 0")
+    flow_default_retry_delay_seconds: float | tuple[float, ...] = _setting(
+        0.0, _delays, "seconds >= 0, or up to 50 of them such as 1,10,60"
+    )
+    logging_log_prints: bool = _setting(False, _truth, "true or false")
+    debug_mode: bool = _setting(False, _truth, "true or false")
+    max_threads: int = _setting(64, _whole(1), "a whole number >= 1")
+    max_lent_threads: int = _setting(512, _whole(0), "a whole number >= 0")
+    cancel_grace_seconds: float = _setting(5.0, _seconds, "seconds >= 0")
+    abandon_after_seconds: float = _setting(0.04, _seconds, "seconds >= 0")
+    hook_timeout_seconds: float = _setting(30.0, _seconds_above_0, "seconds > 0")
+    history: History = _setting("full", _history, "'full', 'last' or 'off'")  # noqa: RUF009
+    max_run_records: int = _setting(10_000, _whole(0), "a whole number >= 0")
+    track_results: bool = _setting(True, _truth, "true or false")
+    warn_of_duplicate_names: bool = _setting(True, _truth, "1 or 0")
 
-    task_default_retries: _Count = Field(default=0, description="a whole number >= 0")
-    task_default_retry_delay_seconds: _Delays = Field(
-        default=0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
-    )
-    flow_default_retries: _Count = Field(default=0, description="a whole number >= 0")
-    flow_default_retry_delay_seconds: _Delays = Field(
-        default=0.0, description="seconds >= 0, or up to 50 of them such as 1,10,60"
-    )
-    logging_log_prints: bool = Field(default=False, description="true or false")
-    debug_mode: bool = Field(default=False, description="true or false")
-    max_threads: int = Field(default=64, ge=1, description="a whole number >= 1")
-    max_lent_threads: _Count = Field(default=512, description="a whole number >= 0")
-    cancel_grace_seconds: _Seconds = Field(default=5.0, description="seconds >= 0")
-    abandon_after_seconds: _Seconds = Field(default=0.04, description="seconds >= 0")
-    hook_timeout_seconds: float = Field(
-        default=30.0, gt=0, allow_inf_nan=False, description="seconds > 0"
-    )
-    history: History = Field(default="full", description="'full', 'last' or 'off'")
-    max_run_records: _Count = Field(default=10_000, description="a whole number >= 0")
-    track_results: bool = Field(default=True, description="true or false")
-    warn_of_duplicate_names: bool = Field(default=True, description="1 or 0")
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            given = getattr(self, each.name)
+            if given is not each.default:
+                checked = _checked(each, given, each.name)
+                object.__setattr__(self, each.name, checked)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -113,12 +199,11 @@ class Settings(BaseModel):
         Raises:
             ValueError: A value is not allowed: names the variable and what is.
         """
-        given = {
-            name: text
-            for name in cls.model_fields
-            if (text := environ.get(f"{PREFIX}{name.upper()}", "").strip())
-        }
-        return _validated(given, given, lambda name: f"{PREFIX}{name.upper()}")
+        given: dict[str, Any] = {}
+        for variable, each in _BY_VARIABLE:
+            if text := environ.get(variable, "").strip():
+                given[each.name] = _checked(each, text, variable)
+        return cls(**given) if given else _DEFAULTS
 
     def replaced(self, updates: Mapping[str, Any]) -> Settings:
         """The same settings but for some.
@@ -129,7 +214,32 @@ class Settings(BaseModel):
         Raises:
             ValueError: There is no such setting, or a value is not allowed.
         """
-        return _validated({**self.model_dump(), **updates}, updates, str)
+        values = asdict(self)
+        for name in updates:
+            if name not in values:
+                raise ValueError(
+                    f"there is no setting {name!r}. Use one of {', '.join(values)}."
+                )
+        return Settings(**{**values, **updates})
+
+
+_BY_VARIABLE: Final = tuple((f"{PREFIX}{f.name.upper()}", f) for f in fields(Settings))
+_DEFAULTS: Final = Settings()
+
+
+def _checked(setting: Field[Any], given: object, called: str) -> object:
+    """The value to keep.
+
+    Raises:
+        ValueError: It is not allowed.
+    """
+    try:
+        return setting.metadata["check"](given)
+    except ValueError as wrong:
+        raise ValueError(
+            f"{called} cannot be {given!r}: {wrong}. Set it to "
+            f"{setting.metadata['allowed']}, or leave it out for {setting.default!r}."
+        ) from None
 
 
 _CURRENT: Final[ContextVar[Settings | None]] = ContextVar(
@@ -184,27 +294,3 @@ def temporary_settings(
         yield settings
     finally:
         _CURRENT.reset(token)
-
-
-def _validated(
-    fields: Mapping[str, Any],
-    given: Mapping[str, Any],
-    called: Callable[[str], str],
-) -> Settings:
-    """Settings of these fields, or an error about the first that is wrong."""
-    try:
-        return Settings.model_validate(fields)
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        reason = first["msg"]
-    known = Settings.model_fields.get(name)
-    if known is None:
-        raise ValueError(
-            f"there is no setting {name!r}. Use one of "
-            f"{', '.join(Settings.model_fields)}."
-        )
-    raise ValueError(
-        f"{called(name)} cannot be {given[name]!r}: {reason}. Set it to "
-        f"{known.description}, or leave it out for {known.default!r}."
-    )

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
 
-from headrace._concurrency.processes import Processes
-
 __all__ = (
     "BaseTaskRunner",
     "Call",
@@ -176,6 +174,9 @@ class ProcessPoolTaskRunner(BaseTaskRunner):
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Self]:
         """See `Runner.open`."""
+        # Late: with multiprocessing and cloudpickle, which few programs use.
+        from headrace._concurrency.processes import Processes  # noqa: PLC0415
+
         self._processes = Processes(self.max_workers)
         try:
             yield self

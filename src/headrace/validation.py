@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import types
-import typing
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any
-
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from headrace.exceptions import ParameterTypeError
 from headrace.parameters import Binder
@@ -33,7 +28,17 @@ class Validator:
         self._name = name
         self._fn = fn
         self._binder = binder
-        self._adapters: dict[str, TypeAdapter[Any]] | None = None
+        self._adapters: dict[str, Any] | None = None
+        parameters = binder.signature.parameters.values()
+        if all(each.annotation is Parameter.empty for each in parameters):
+            self._adapters = {}
+            return
+        # Late: pydantic takes longer to import than all else that headrace needs, and
+        # many programs have no such flow. Not at the first call: that may be on a
+        # loop, which the import would hold up.
+        from headrace.adapters import adapters_of, converted  # noqa: PLC0415
+
+        self._make, self._convert = adapters_of, converted
 
     def __call__(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -44,16 +49,11 @@ class Validator:
             ParameterTypeError: Some do not fit their annotations.
         """
         if self._adapters is None:
-            self._adapters = self._made()
+            self._adapters = self._make(self._fn, self._binder.signature)
         if not self._adapters:
             return args, kwargs
         parameters = self._binder.parameters(args, kwargs)
-        wrong: list[str] = []
-        for name, adapter in self._adapters.items():
-            try:
-                parameters[name] = adapter.validate_python(parameters[name])
-            except ValidationError as invalid:
-                wrong += [_told(name, each) for each in invalid.errors()]
+        wrong = self._convert(self._adapters, parameters)
         if wrong:
             raise ParameterTypeError(
                 f"{self._name} got arguments that do not fit its annotations: "
@@ -61,38 +61,3 @@ class Validator:
                 f"write @flow(validate_parameters=False)."
             )
         return self._binder.call_arguments(parameters)
-
-    def _made(self) -> dict[str, TypeAdapter[Any]]:
-        hints = _hints_of(self._fn)
-        found: dict[str, TypeAdapter[Any]] = {}
-        for name, parameter in self._binder.signature.parameters.items():
-            hint: Any = hints.get(name, Any)
-            if hint is Any or isinstance(hint, str):
-                continue
-            if parameter.kind is Parameter.VAR_POSITIONAL:
-                hint = types.GenericAlias(tuple, (hint, ...))
-            elif parameter.kind is Parameter.VAR_KEYWORD:
-                hint = types.GenericAlias(dict, (str, hint))
-            found[name] = _adapter(hint)
-        return found
-
-
-def _hints_of(fn: Callable[..., Any]) -> dict[str, Any]:
-    inner = inspect.unwrap(getattr(fn, "func", fn))
-    try:
-        return typing.get_type_hints(inner, include_extras=True)
-    except Exception:  # noqa: BLE001 - a name may be known to type checkers only
-        found = getattr(inner, "__annotations__", {})
-        return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
-
-
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:
-        return TypeAdapter(hint)  # a model, which has a config of its own
-
-
-def _told(name: str, error: Any) -> str:
-    where = "".join(f"[{part!r}]" for part in error["loc"])
-    return f"{name}{where}={error['input']!r}: {error['msg']}"

@@ -17,6 +17,14 @@ EVERY_SOURCE = pytest.mark.parametrize(
     "path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix()
 )
 
+# What few programs use and all would wait for, by the file that may import it late. It
+# says why there; `tests/house/test_import.py` shows that nothing else does it earlier.
+LATE = {
+    "src/headrace/_engine/keeping.py": {"cloudpickle"},
+    "src/headrace/task_runners.py": {"headrace._concurrency.processes"},
+    "src/headrace/validation.py": {"headrace.adapters"},
+}
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -38,15 +46,15 @@ def test_a_function_fits_on_a_screen(path: Path) -> None:
 
 @EVERY_SOURCE
 def test_imports_stand_at_the_top(path: Path) -> None:
-    hidden = [
-        f"line {node.lineno}"
+    hidden = {
+        name
         for scope in ast.walk(parsed(path))
         if isinstance(scope, Function | ast.ClassDef)
         for node in ast.walk(scope)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
+        for name in imported_by(node)
+    }
 
-    assert hidden == []
+    assert hidden == LATE.get(path.relative_to(ROOT).as_posix(), set())
 
 
 @EVERY_SOURCE
@@ -89,6 +97,12 @@ def test_no_test_sleeps_in_real_time() -> None:
 
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
+
+
+def imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [each.name for each in node.names] if isinstance(node, ast.Import) else []
 
 
 def lines_of_body(function: Function) -> int:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import contextvars
+import pickle
+from dataclasses import FrozenInstanceError, asdict, fields
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from headrace.settings import (
     PREFIX,
@@ -16,13 +17,13 @@ from headrace.settings import (
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+    for each in fields(Settings):
+        monkeypatch.delenv(f"{PREFIX}{each.name.upper()}", raising=False)
 
 
 @pytest.mark.rule("SET-01")
 def test_the_defaults_are_those_of_the_documentation() -> None:
-    assert Settings.from_environment({}).model_dump() == {
+    assert asdict(Settings.from_environment({})) == {
         "task_default_retries": 0,
         "task_default_retry_delay_seconds": 0.0,
         "flow_default_retries": 0,
@@ -56,6 +57,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ("HISTORY", "last", "history", "last"),
         ("MAX_RUN_RECORDS", "0", "max_run_records", 0),
         ("TRACK_RESULTS", "false", "track_results", False),
+        ("TRACK_RESULTS", "Yes", "track_results", True),
         ("WARN_OF_DUPLICATE_NAMES", "0", "warn_of_duplicate_names", False),
     ],
 )  # fmt: skip
@@ -72,12 +74,14 @@ def test_a_setting_is_read_from_its_variable(
     [
         ("HEADRACE_TASK_DEFAULT_RETRIES", "-1", "a whole number >= 0"),
         ("HEADRACE_TASK_DEFAULT_RETRIES", "many", "a whole number >= 0"),
+        ("HEADRACE_TASK_DEFAULT_RETRIES", "1.5", "a whole number >= 0"),
         ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "1,x", "seconds >= 0"),
         ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "-1", "seconds >= 0"),
         ("HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS", "1," * 50 + "1", "seconds >= 0"),
         ("HEADRACE_MAX_THREADS", "0", "a whole number >= 1"),
         ("HEADRACE_CANCEL_GRACE_SECONDS", "nan", "seconds >= 0"),
         ("HEADRACE_ABANDON_AFTER_SECONDS", "inf", "seconds >= 0"),
+        ("HEADRACE_HOOK_TIMEOUT_SECONDS", "0", "seconds > 0"),
         ("HEADRACE_HISTORY", "some", "'full', 'last' or 'off'"),
         ("HEADRACE_MAX_RUN_RECORDS", "-1", "a whole number >= 0"),
         ("HEADRACE_WARN_OF_DUPLICATE_NAMES", "perhaps", "1 or 0"),
@@ -100,8 +104,66 @@ def test_too_many_delays_are_told_as_that() -> None:
         )
 
 
+def test_a_wrong_delay_is_told_among_the_others() -> None:
+    with pytest.raises(ValueError, match="of item 1, 'x', it is no number"):
+        Settings.from_environment(
+            {"HEADRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS": "1, x, 3"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("max_threads", "8", 8),
+        ("max_threads", 8.0, 8),
+        ("cancel_grace_seconds", 2, 2.0),
+        ("task_default_retry_delay_seconds", [1, "2"], (1.0, 2.0)),
+        ("debug_mode", 1, True),
+    ],
+)
+def test_a_setting_given_in_code_is_kept_in_its_own_type(
+    name: str, given: Any, kept: object
+) -> None:
+    value = getattr(Settings(**{name: given}), name)
+
+    assert value == kept
+    assert type(value) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("max_threads", 0, "it is less than 1"),
+        ("max_threads", 1.5, "it is no whole number"),
+        ("max_threads", True, "it is no whole number"),
+        ("max_threads", None, "it is no whole number"),
+        ("max_threads", float("inf"), "it is no whole number"),
+        ("cancel_grace_seconds", "soon", "it is no number"),
+        ("cancel_grace_seconds", False, "it is no number"),
+        ("cancel_grace_seconds", -0.1, "it is less than 0"),
+        ("cancel_grace_seconds", float("nan"), "it is no finite number"),
+        ("hook_timeout_seconds", 0, "it is not more than 0"),
+        ("task_default_retry_delay_seconds", {}, "it is no number"),
+        ("history", [], "there is no such choice"),
+        ("debug_mode", 2, "it is neither true nor false"),
+        ("debug_mode", [], "it is neither true nor false"),
+    ],
+)
+def test_a_wrong_setting_given_in_code_is_refused_with_the_reason(
+    name: str, given: Any, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name} cannot be .*: {reason}. Set it to "):
+        Settings(**{name: given})
+
+
+def test_settings_can_be_pickled() -> None:
+    settings = Settings(max_threads=3, task_default_retry_delay_seconds=(1, 2))
+
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
 def test_settings_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(FrozenInstanceError, match="max_threads"):
         Settings().__setattr__("max_threads", 1)
 
 

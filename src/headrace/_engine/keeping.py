@@ -8,11 +8,8 @@ was given. Another branch taken in another attempt never gets the result of this
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
-
-import cloudpickle  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 
 from headrace._engine.outcomes import Outcome
 from headrace.futures.resolve import ATOMS
@@ -21,8 +18,6 @@ from headrace.states import StateType
 __all__ = ("kept", "recall")
 
 _COMPLETED: Final = StateType.COMPLETED
-
-_dumps: Final[Callable[[object], bytes]] = cast("Any", cloudpickle).dumps
 
 
 @dataclass(slots=True, eq=False)
@@ -82,9 +77,17 @@ def _digest(inputs: tuple[tuple[Any, ...], Any]) -> object:
         told = [f"{type(value).__name__} {value!r}" for value in values]
         return told, list(kwargs)
     try:
-        return hashlib.blake2b(_dumps((args, dict(kwargs)))).digest()
+        return hashlib.blake2b(_pickled((args, dict(kwargs)))).digest()
     except Exception:  # noqa: BLE001 - pickling users' objects may raise anything
         return _Identities(values)
+
+
+def _pickled(value: object) -> bytes:
+    # Late: of use to flows with retries only, and takes a fifth of the whole import.
+    import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+
+    pickled: bytes = cast("Any", cloudpickle).dumps(value)
+    return pickled
 
 
 class _Identities:

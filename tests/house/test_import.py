@@ -1,0 +1,55 @@
+"""What `import headrace` brings along: users wait for it at each start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Each takes from 3 ms to 50 ms, and has its time when something is used that needs it.
+NOT_AT_ONCE = {
+    "cloudpickle",
+    "concurrent.futures.process",
+    "headrace.testing",
+    "importlib.metadata",
+    "multiprocessing",
+    "pydantic",
+    "sqlite3",
+    "unittest",
+    "urllib",
+    "uvloop",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import headrace",
+        "import headrace; headrace.task(retries=2)(lambda x: x)",
+        "import headrace; headrace.flow(lambda x: x)(1)",
+        "import headrace; headrace.Runtime(max_threads=2)",
+    ],
+    ids=["import", "task", "flow", "runtime"],
+)
+def test_what_few_programs_need_is_not_imported_at_once(code: str) -> None:
+    assert loaded_by(code) & NOT_AT_ONCE == set()
+
+
+@pytest.mark.slow
+def test_pydantic_is_imported_when_a_flow_with_annotations_is_defined() -> None:
+    # Not at its first call, which may be on a loop that would stand still meanwhile.
+    defined = "import headrace\ndef f(x: int) -> None: ...\nheadrace.flow(f)"
+
+    assert "pydantic" in loaded_by(defined)
+
+
+def loaded_by(code: str) -> set[str]:
+    """The names of the modules that a fresh interpreter has after some code."""
+    # Without `site`, what is installed for other projects cannot be loaded at its start.
+    code = f"import sys; sys.path[:] = {sys.path!r}\n{code}\nprint(*sys.modules)"
+    ran = subprocess.run(  # noqa: S603 - the code is ours
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(ran.stdout.split())
