@@ -4,6 +4,7 @@
 #   make coverage                    every test, and the coverage gate
 #   make test PYTHON=python3.12      the same on another interpreter
 #   make demo | lint | bench | clean
+#   make bench-peers                 other systems too, in .venv-peers
 
 PYTHON ?= python3
 
@@ -18,7 +19,7 @@ python  := .venv/bin/python
 stamp   := .venv/made-with-$(version)
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test coverage lint bench clean
+.PHONY: setup demo test coverage lint bench bench-peers clean
 
 setup: $(stamp)
 
@@ -50,7 +51,13 @@ lint: $(stamp)
 bench: $(stamp)
 	$(python) -m benchmarks
 
+# An environment of its own: some of these insist on versions of what we need too.
+bench-peers: $(stamp)
+	test -d .venv-peers || '$(base)' -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/peers.txt
+	.venv-peers/bin/python -m benchmarks.peers
+
 clean:
-	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .venv .venv-peers build dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
