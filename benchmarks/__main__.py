@@ -78,7 +78,8 @@ def _told(result: Result, number: float) -> str:
     if row.kind == "ratio":
         return f"x {number:.2f}"
     digits = "" if number == round(number) else ".0f" if abs(number) >= 100 else ".1f"
-    return f"{'+ ' if row.kind == 'over' else ''}{number:{digits or 'g'}} {row.unit}"
+    sign = "" if row.kind != "over" else "- " if number < 0 else "+ "
+    return f"{sign}{abs(number):{digits or 'g'}} {row.unit}"
 
 
 def _facts(result: Result) -> dict[str, object]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from benchmarks.bodies import block, block_task, inc, inc_task, plain_task
+from benchmarks.bodies import block, block_task, inc, inc_task
 from benchmarks.measure import Case, Figure, Row, percentile
 from headrace import Runtime
 
@@ -85,16 +85,12 @@ async def bare_stalls() -> Figure:
     return turns.stop()
 
 
-def stalls(mapped_task: Any, **options: Any) -> Case:
+async def stalls() -> Figure:
     """From after the call of `map`, which is one turn, to the end of all runs."""
-
-    async def case() -> Figure:
-        async with Runtime(**options):
-            _ = mapped_task.map(range(100_000))
-            turns = Turns()
-        return turns.stop()
-
-    return case
+    async with Runtime():
+        _ = inc_task.map(range(100_000))
+        turns = Turns()
+    return turns.stop()
 
 
 def _used(began: float) -> Figure:
@@ -133,14 +129,8 @@ def rows() -> list[Row]:
         Row(
             name="loop stall in a map of 100k, p99.9",
             bare=bare_stalls,
-            ours=stalls(inc_task),
+            ours=stalls,
             budget=2.0,
-            kind="alone",
-            unit="ms",
-        ),
-        Row(
-            name="loop stall, plain, 8 threads, p99.9",
-            ours=stalls(plain_task, max_threads=THREADS),
             kind="alone",
             unit="ms",
         ),
