@@ -315,7 +315,7 @@ async def test_failures_in_an_asynchronous_block_are_logged_and_not_raised(
 
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "5 failed runs" in warnings[0]
+    assert "5 runs that did not complete" in warnings[0]
     assert "fail-0 (Failed), fail-1 (Failed)" in warnings[0]
 
 

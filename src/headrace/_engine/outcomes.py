@@ -72,7 +72,8 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
     if stop is not None or _is_cancellation(run, error):
         how = "was cancelled" if stop is not None else "ended by a cancellation"
         cancelled = CancelledRun(f"the run {run.name!r} {how}.")
-        cancelled.__cause__ = _without_trace(error)
+        # What the body raised of its own accord is kept as it is.
+        cancelled.__cause__ = error if stop is None else _without_trace(error)
         return _S.CANCELLED, cancelled
     if isinstance(error, StopIteration):
         # Never as it is: a StopIteration that leaves a coroutine ends it silently.
