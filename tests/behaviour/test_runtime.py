@@ -21,6 +21,7 @@ from headrace import (
     temporary_settings,
 )
 from headrace.exceptions import (
+    BlockedLoop,
     CancelledRun,
     DeadlockError,
     RunEnded,
@@ -868,3 +869,26 @@ def test_its_own_settings_go_before_the_current_ones() -> None:
         threads = runtime.stats()["threads"]
 
     assert threads == 1
+
+
+def test_a_plain_block_that_a_loop_waits_for_does_not_wait_for_a_run_of_that_loop() -> (
+    None
+):
+    caught: list[object] = []
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        async with Runtime():
+            held = await task(gate.wait, name="held").submit()
+            with Runtime():
+                one = double.submit(held)
+                many = double.submit([held] * 1000)
+            caught.extend(
+                future.result(raise_on_failure=False) for future in (one, many)
+            )
+            gate.set()
+
+    asyncio.run(main())
+
+    assert [type(error) for error in caught] == [BlockedLoop, BlockedLoop]
+    assert "async with Runtime()" in str(caught[0])

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 from headrace._engine import run_logging
 from headrace._engine.outcomes import Outcome
-from headrace.exceptions import CancelledRun, UpstreamTaskError
+from headrace.exceptions import BlockedLoop, CancelledRun, UpstreamTaskError
 from headrace.futures.gates import Gate, has_completed
 from headrace.futures.resolve import Source
-from headrace.states import State, StateType, upstream_error
+from headrace.states import FINAL, State, StateType, upstream_error
 
-__all__ = ("held_back", "prepare_retry", "why_held_back", "withdrawn")
+__all__ = ("held_back", "prepare_retry", "refuse_waits", "why_held_back", "withdrawn")
 
 
 def prepare_retry(run: Any, data: object, now: float, delay: float) -> None:
@@ -59,6 +59,33 @@ def held_back(run: Any, sources: Iterable[Source | Gate]) -> UpstreamTaskError:
         name = details.task_run_id or details.flow_run_id or "a state without a run"
         return upstream_error(run.name, name, first)
     return upstream_error(run.name, first.name, first.last_state)
+
+
+def refuse_waits(item: tuple[Any, Any, Any]) -> None:
+    """Fail the runs of a scope that wait for runs of a loop which now waits for them.
+
+    On the loop of the scheduler.
+
+    Args:
+        item: The scheduler, the scope, and the loop that is being blocked.
+    """
+    scheduler, scope, loop = item
+    for run in list(scope.waiting):
+        for source in run.upstreams or ():
+            if _is_of_loop(source, loop):
+                reason = f"the run {source.name!r} is not done"
+                error = BlockedLoop(run.name, reason, scope.way_around(loop))
+                scope.waiting.discard(run)
+                scheduler.conclude(run, StateType.FAILED, error)
+                break
+
+
+def _is_of_loop(source: Any, loop: Any) -> bool:
+    if isinstance(source, State) or source.phase in FINAL:
+        return False
+    if isinstance(source, Gate):
+        return any(_is_of_loop(each, loop) for each in source.sources())
+    return source.scope.scheduler.loop is loop
 
 
 def withdrawn(run: Any) -> CancelledRun:

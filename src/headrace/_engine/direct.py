@@ -133,7 +133,7 @@ async def await_inputs(
 async def _crowds_ended(run: Any, wait_for: object) -> object:
     wait_for, crowds = gather_crowds(run, wait_for)
     for crowd in crowds:
-        await await_ends(crowd.futures, None)
+        await await_ends(crowd.sources(), None)
         scheduler = _scheduler_here(run.scope)
         crowd.watch(scheduler)
         if crowd.phase not in FINAL:

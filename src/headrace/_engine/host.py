@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until, this_face
-from headrace._concurrency.loops import HelperLoop
+from headrace._concurrency.loops import HelperLoop, running_loop
 from headrace._concurrency.outlasting import outlast
 from headrace._concurrency.threads import Threads
 from headrace._engine import stopping
+from headrace._engine.deferred import refuse_waits
 from headrace._engine.in_place import end_abandoned
 from headrace._engine.records import ways_to_note
 from headrace._engine.run_logging import debug_note
@@ -31,7 +32,13 @@ from headrace.futures.watching import settle, tell_loop
 from headrace.runs import RunLog
 from headrace.settings import Settings, current_settings, logs_prints_by_default
 
-__all__ = ("Host", "drop_scope", "finish_scope", "finish_scope_here")
+__all__ = (
+    "Host",
+    "block_loop_here",
+    "drop_scope",
+    "finish_scope",
+    "finish_scope_here",
+)
 
 # Threads that are idle end in microseconds; one that is not is left to itself.
 _SECONDS_TO_END: Final = 1.0
@@ -248,6 +255,16 @@ async def _end_of(threads: Threads[Any]) -> None:
     ended: asyncio.Future[None] = loop.create_future()
     threads.close_soon(lambda: tell_loop(loop, settle, ended))
     await asyncio.wait([ended], timeout=_SECONDS_TO_END)
+
+
+def block_loop_here(scope: Scope) -> None:
+    """From now on a scope holds up the loop of this thread, if one is running here."""
+    loop = running_loop()
+    if loop is None:
+        return
+    scope.blocks = loop
+    if scope.scheduler is not None:
+        scope.scheduler.call(refuse_waits, (scope.scheduler, scope, loop))
 
 
 def finish_scope_here(scope: Scope, *, cancel: bool) -> None:

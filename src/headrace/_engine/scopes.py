@@ -238,6 +238,8 @@ class Scope:
         scope: Scope | None = self
         while scope is not None:
             if scope.blocks is loop:
+                if scope.kind == "runtime":
+                    return "async with Runtime() as runtime: ..."
                 owner: Any = scope.owner
                 return f"await {owner.spec.name if owner else 'task'}.acall(...)"
             scope = scope.parent

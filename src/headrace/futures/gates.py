@@ -62,6 +62,10 @@ class Gate:
         self._left = 1  # to begin to wait
         self._scheduler: Any = None
 
+    def sources(self) -> list[Any]:
+        """What is waited for, until all have ended."""
+        return [*self._required, *self._tolerated]
+
     def watch(self, scheduler: Any) -> None:
         """Begin to wait, before the first run does. On the loop, once."""
         self._scheduler = scheduler
@@ -158,11 +162,6 @@ class Crowd(Gate):
         self._ids = bytearray()
         self._data: list[Any] = []
         super().__init__(scope, name, futures, keys=[self._ids])
-
-    @property
-    def futures(self) -> Sequence[Any]:
-        """What is waited for, until it has ended."""
-        return self._required
 
     def note(self, source: Any) -> None:
         """Note which run it is."""

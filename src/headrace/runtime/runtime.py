@@ -10,7 +10,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from headrace._concurrency.bodies import shielded
-from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
+from headrace._engine.host import (
+    Host,
+    block_loop_here,
+    drop_scope,
+    finish_scope,
+    finish_scope_here,
+)
 from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import log_unseen
@@ -94,6 +100,7 @@ class Runtime:
         trace: TracebackType | None,
     ) -> None:
         scope = self._close()
+        block_loop_here(scope)
         try:
             with shielded():
                 finish_scope_here(scope, cancel=error is not None)
