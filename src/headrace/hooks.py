@@ -56,12 +56,19 @@ class Hooks:
         retry: Called when an attempt failed and another one will follow.
         ends: For the type of a final state, the hooks of that.
         has_async: Whether any of them runs on the loop.
+        completion: Those of a run that completed, if all of these run on the loop.
     """
 
     running: tuple[Hook, ...]
     retry: tuple[Hook, ...]
     ends: Mapping[StateType, tuple[Hook, ...]]
     has_async: bool
+    completion: tuple[Hook, ...]
+
+    def functions(self) -> list[HookFn]:
+        """The functions of all of them."""
+        some = (self.running, self.retry, *self.ends.values())
+        return [hook.fn for hooks in some for hook in hooks]
 
     @classmethod
     def of(cls, name: str, noun: str, given: Mapping[str, object]) -> Hooks | None:
@@ -83,7 +90,10 @@ class Hooks:
             return None
         ends = {kind: made[option] for kind, option in _AT_END.items() if made[option]}
         has_async = any(hook.is_async for hooks in made.values() for hook in hooks)
-        return cls(made["on_running"], made["on_retry"], ends, has_async)
+        completion = made["on_completion"]
+        if not all(hook.is_async for hook in completion):
+            completion = ()
+        return cls(made["on_running"], made["on_retry"], ends, has_async, completion)
 
 
 def _hooks(name: str, noun: str, option: str, given: object) -> list[Hook]:

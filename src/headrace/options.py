@@ -171,15 +171,17 @@ def task_spec(
     """
     name = name_of_definition(fn, options.get("name"), "task")
     shared = _shared(fn, name, options, "task")
-    is_bare = shared["run_name"] is None and shared["hooks"] is None
+    hooks: Hooks | None = shared["hooks"]
+    functions = [fn] if hooks is None else [fn, *hooks.functions()]
+    is_bare = shared["run_name"] is None and hooks is None
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
         is_bare=is_bare,
         # Of its functions, those of the options included.
-        is_lasting=is_bare
-        and is_of_module(fn)
+        is_lasting=shared["run_name"] is None
+        and all(map(is_of_module, functions))
         and shared["policy"].condition is None
         and not callable(shared["policy"].retry_delay_seconds),
         owner=owner,

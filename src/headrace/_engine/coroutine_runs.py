@@ -90,8 +90,10 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     del run, outcome
 
 
-async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
-    """The rest of `live` for a run with more to it: a name given by the user, hooks, a runner.
+async def _live_fully(  # noqa: C901 - hot as well
+    run: TaskFuture[Any], scheduler: Any
+) -> None:
+    """The rest of `live` for a run with more to it: a user's name, hooks, a runner.
 
     Apart, so that the runs of most tasks do not pay for it.
     """
@@ -124,6 +126,13 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     kept(run, outcome)
     if must_ask(run, outcome[0]):
         await finish_asking(run, scheduler, outcome)
+    elif (
+        outcome[0] is _COMPLETED
+        and run.rare is None
+        and spec.hooks is not None
+        and spec.hooks.completion
+    ):
+        await hooking.complete_in_task(run, scheduler, outcome[1])
     else:
         await hooking.conclude_in_task(run, scheduler, outcome)
     del run, outcome  # see `live`

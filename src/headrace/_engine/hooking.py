@@ -34,6 +34,7 @@ from headrace.states import State, StateType
 __all__ = (
     "before_retry",
     "call_here",
+    "complete_in_task",
     "conclude",
     "conclude_in_task",
     "hooks_at_end",
@@ -95,6 +96,20 @@ async def conclude_in_task(run: Any, scheduler: Any, outcome: Outcome) -> None:
         on_stuck = functools.partial(_leave_behind, scheduler, run)
         await _call_all(run, hooks, states[0], on_stuck)
         scheduler.finish_settled(run)
+
+
+async def complete_in_task(run: Any, scheduler: Any, value: object) -> None:
+    """`conclude_in_task` for a run that completed at once, as most do.
+
+    With `headrace.hooks.Hooks.completion`, and nobody who could have told it to stop.
+    """
+    state = _settled(scheduler, run, _COMPLETED, value)
+    for hook in run.spec.hooks.completion:
+        begun = begin_hook(hook, run, state)
+        if begun is not None:
+            on_stuck = functools.partial(_leave_behind, scheduler, run)
+            await finish_hook(hook, run, begun, on_stuck)
+    scheduler.finish_settled(run)
 
 
 async def tell_in_task(run: Any, scheduler: Any) -> None:
