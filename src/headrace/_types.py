@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
-__all__ = ("NOT_SET", "HasFn", "NotSet", "Untold")
+__all__ = ("NOT_SET", "ByteSink", "ByteSource", "HasFn", "NotSet", "Untold")
 
 F_co = TypeVar("F_co", covariant=True)
 
@@ -35,4 +35,20 @@ class HasFn(Protocol[F_co]):
     @property
     def fn(self) -> F_co:
         """Its function."""
+        ...
+
+
+class ByteSink(Protocol):
+    """What bytes are written to, one piece after the other."""
+
+    def write(self, data: Any, /) -> Any:
+        """Take some bytes: any object with the buffer protocol."""
+        ...
+
+
+class ByteSource(Protocol):
+    """What bytes are read from, one piece after the other."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many bytes, fewer only at the end; -1 for all that are left."""
         ...

@@ -7,6 +7,15 @@
     ├── PausedRun                 a result was asked of a paused run
     ├── UnfinishedRun             a result was asked of a run that has none yet
     ├── MissingResult             a run completed, and its result is not to be had
+    │   ├── DamagedResult         what is stored is not what was written
+    │   ├── UntrustedResult       it could run code, and is not signed by us
+    │   └── UnreadableResult      it is whole, and no value can be made of it
+    ├── SerializationError        a value cannot be turned into bytes and back
+    ├── UnknownSerializer         (LookupError) there is no serializer of that name
+    ├── StorageError              a storage could not write, read or remove
+    ├── ResultTooLarge            a value has more bytes than it may have
+    ├── InvalidStorageKey         (ValueError) nothing can be stored under this
+    ├── StoredException           what could not be stored as it was: its text
     ├── UpstreamTaskError         a run was held back: an input did not complete
     ├── WorkerDied                a worker process ended while it ran a task
     ├── NotPicklable              (TypeError) this cannot go to or from a worker process
@@ -66,17 +75,30 @@ from headrace.exceptions.places import (
     SubmitOutsideRun,
     UnreadyMap,
 )
+from headrace.exceptions.storing import (
+    DamagedResult,
+    InvalidStorageKey,
+    ResultTooLarge,
+    SerializationError,
+    StorageError,
+    StoredException,
+    UnknownSerializer,
+    UnreadableResult,
+    UntrustedResult,
+)
 
 __all__ = (
     "BlockedLoop",
     "CancelledRun",
     "CrashedRun",
+    "DamagedResult",
     "DeadlockError",
     "FailedRun",
     "ForkedRuntime",
     "HeadraceError",
     "InternalError",
     "InvalidNameError",
+    "InvalidStorageKey",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
@@ -86,12 +108,19 @@ __all__ = (
     "ParameterTypeError",
     "PausedRun",
     "ReservedArgumentError",
+    "ResultTooLarge",
     "RunEnded",
     "RunInterrupted",
+    "SerializationError",
     "SignatureMismatchError",
+    "StorageError",
+    "StoredException",
     "SubmitOutsideRun",
     "UnfinishedRun",
+    "UnknownSerializer",
+    "UnreadableResult",
     "UnreadyMap",
+    "UntrustedResult",
     "UpstreamTaskError",
     "WorkerDied",
 )
