@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import string
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import Any
 
 from headrace.callables import is_coroutine_callable, name_of
+from headrace.templates import fields_of, root_of
 
 __all__ = ("RunName", "checked_name")
 
@@ -109,29 +109,17 @@ def _check_template(name: str, option: str, text: str, signature: Signature) -> 
         f"Use the parameters in {signature}, as in '{{name}}', and '{{{{' for a brace."
     )
     try:
-        fields = _fields_of(text)
+        fields = fields_of(text)
     except ValueError as malformed:
         raise ValueError(
             f"{name}: {option}={text!r} is no template: {malformed}. {advice}"
         ) from None
     for field in fields:
-        root = field.replace("[", ".").partition(".")[0]
-        if root not in signature.parameters:
+        if root_of(field) not in signature.parameters:
             raise ValueError(
                 f"{name}: {option}={text!r} has the placeholder {field!r}, which is no "
                 f"parameter of the function. {advice}"
             )
-
-
-def _fields_of(text: str) -> list[str]:
-    """The placeholders of a template, those inside format specifications too."""
-    found: list[str] = []
-    for _, field, inner, _ in string.Formatter().parse(text):
-        if field is not None:
-            found.append(field)
-        if inner:
-            found += _fields_of(inner)
-    return found
 
 
 def _takes_parameters(name: str, option: str, fn: Callable[..., Any]) -> bool:

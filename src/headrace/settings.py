@@ -12,11 +12,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 __all__ = (
     "PREFIX",
     "History",
+    "Secret",
     "Settings",
     "current_settings",
     "logs_prints_by_default",
@@ -72,6 +74,55 @@ def _seconds_above_0(given: object) -> float:
     if not number:
         raise ValueError("it is not more than 0")
     return number
+
+
+def _folder(given: Any) -> Path:
+    try:
+        path = Path(given)
+    except TypeError:
+        raise ValueError("it is no path") from None
+    if not str(given).strip() or "\0" in str(given):
+        raise ValueError("it names no folder")
+    return path
+
+
+class Secret:
+    """A text that no message shows.
+
+    Args:
+        text: The text.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+
+_FEWEST_OF_A_KEY: Final = 16
+
+
+def _secret(given: object) -> Secret | None:
+    if given is None or isinstance(given, Secret):
+        return given
+    if not isinstance(given, str):
+        raise ValueError("it is no text")
+    if len(given) < _FEWEST_OF_A_KEY:
+        raise ValueError(f"it has {len(given)} characters")
+    return Secret(given)
 
 
 _MOST_DELAYS: Final = 50
@@ -156,6 +207,9 @@ class Settings:
             returned is recorded as coming from that run.
         warn_of_duplicate_names: Whether two tasks of one name in one module make a
             warning.
+        home: The folder of what headrace keeps: results, and the key that signs them.
+        signing_key: A secret of at least 16 characters in place of that key, for
+            programs on several machines that read each other's results.
 
     Raises:
         ValueError: A value is not allowed: names the setting and what is.
@@ -180,6 +234,8 @@ class Settings:
     max_run_records: int = _setting(10_000, _whole(0), "a whole number >= 0")
     track_results: bool = _setting(True, _truth, "true or false")
     warn_of_duplicate_names: bool = _setting(True, _truth, "1 or 0")
+    home: Path = _setting(Path("~/.headrace"), _folder, "a folder")
+    signing_key: Secret | None = _setting(None, _secret, "at least 16 characters")
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -236,8 +292,10 @@ def _checked(setting: Field[Any], given: object, called: str) -> object:
     try:
         return setting.metadata["check"](given)
     except ValueError as wrong:
+        # What may be a secret is not shown.
+        shown = "what it is" if setting.name == "signing_key" else repr(given)
         raise ValueError(
-            f"{called} cannot be {given!r}: {wrong}. Set it to "
+            f"{called} cannot be {shown}: {wrong}. Set it to "
             f"{setting.metadata['allowed']}, or leave it out for {setting.default!r}."
         ) from None
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import contextvars
 import pickle
 from dataclasses import FrozenInstanceError, asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.settings import (
     PREFIX,
+    Secret,
     Settings,
     current_settings,
     temporary_settings,
@@ -39,6 +41,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_run_records": 10_000,
         "track_results": True,
         "warn_of_duplicate_names": True,
+        "home": Path("~/.headrace"),
+        "signing_key": None,
     }
 
 
@@ -59,6 +63,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ("TRACK_RESULTS", "false", "track_results", False),
         ("TRACK_RESULTS", "Yes", "track_results", True),
         ("WARN_OF_DUPLICATE_NAMES", "0", "warn_of_duplicate_names", False),
+        ("HOME", "/data/headrace", "home", Path("/data/headrace")),
+        ("SIGNING_KEY", "s" * 16, "signing_key", Secret("s" * 16)),
     ],
 )  # fmt: skip
 def test_a_setting_is_read_from_its_variable(

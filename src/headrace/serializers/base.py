@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from headrace._types import ByteSink, ByteSource
 from headrace.exceptions import UnknownSerializer
@@ -17,7 +16,7 @@ __all__ = ("Serializer", "known_types", "serializer_class")
 _OURS: Final = "headrace.serializers"
 
 
-class Serializer(BaseModel, frozen=True, extra="forbid"):
+class Serializer(BaseModel):
     """Turns values into bytes and back.
 
     Subclass it for one of your own, and give that a `type`: the name by which it is
@@ -31,6 +30,8 @@ class Serializer(BaseModel, frozen=True, extra="forbid"):
         type: The name of the serializer.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     type: str
 
     def __new__(cls, *_: Any, **fields: Any) -> Serializer:  # noqa: PYI034
@@ -39,37 +40,43 @@ class Serializer(BaseModel, frozen=True, extra="forbid"):
         chosen: type[Serializer] = cls
         if cls is Serializer and isinstance(kind, str):
             chosen = serializer_class(kind)
-        return cast("Serializer", super().__new__(chosen))
+        return object.__new__(chosen)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep the names of our own serializers to them.
+        """Check a class that somebody defines.
 
         Raises:
-            TypeError: The class has the type of one of ours, whose bytes it would be
-                given to read.
+            TypeError: It lacks a method, or has the type of one of ours, whose bytes it
+                would be given to read.
         """
         super().__pydantic_init_subclass__(**kwargs)
         name = _type_of(cls)
         if name is None or _is_ours(cls):
             return
+        for method in ("dumps", "loads"):
+            if getattr(cls, method) is getattr(Serializer, method):
+                raise TypeError(
+                    f"the serializer {cls.__name__} has no method {method!r}. Define "
+                    f"both dumps(obj) and loads(blob)."
+                )
         if any(_is_ours(other) and _type_of(other) == name for other in _classes()):
             raise TypeError(
                 f"{cls.__name__} has the type {name!r}, which is that of a serializer "
                 f"of headrace. Declare another, as in type: str = 'my-{name}'."
             )
 
-    @abstractmethod
     def dumps(self, obj: Any) -> bytes:
         """The bytes of a value.
 
         Raises:
             SerializationError: It cannot be stored, or would come back as another.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def loads(self, blob: bytes) -> Any:
         """The value of such bytes; may raise anything when they are not such."""
+        raise NotImplementedError
 
     def dump(self, obj: Any, file: ByteSink) -> None:
         """Write the bytes of a value; raises as `dumps` does, and what `file` does."""

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from headrace.exceptions import SerializationError
 
-__all__ = ("blamed", "named_type")
+__all__ = ("blamed", "class_of", "named_type")
 
 # Each level tries its parts one by one, so a large value is not looked into for ever.
 _MOST_LEVELS: Final = 20
@@ -37,6 +37,11 @@ def blamed(
     return SerializationError(serializer, named_type(value), path, reason)
 
 
+def class_of(value: object) -> type[Any]:
+    """The type of a value, of which type checkers ask no more."""
+    return cast("type[Any]", type(value))
+
+
 def named_type(value: object) -> str:
     """The type of a value by its full name, as in ``"socket.socket"``."""
     kind = type(value)
@@ -58,9 +63,8 @@ def _failing_part(
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
-        mapping = cast("Mapping[Any, Any]", value)
-        for key in mapping:
-            yield f"[{key!r}]", mapping[key]
+        for key, part in cast("Any", value).items():
+            yield f"[{key!r}]", part
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, part in enumerate(cast("list[Any]", value)):
             yield f"[{index}]", part

@@ -6,11 +6,10 @@ import json
 from typing import Any, cast
 
 from headrace._text import shown
-from headrace.serializers.base import Serializer, known_types
+from headrace.serializers.base import Serializer, known_types, serializer_class
 from headrace.serializers.compression import SAFE_LIBRARIES
 
 __all__ = ("is_harmless", "resolve_serializer", "serializer_from_spec")
-
 
 
 def resolve_serializer(value: object) -> Serializer:
@@ -27,7 +26,7 @@ def resolve_serializer(value: object) -> Serializer:
     if isinstance(value, Serializer):
         return value
     if isinstance(value, str):
-        return Serializer(type=value)
+        return serializer_class(value)(type=value)
     names = ", ".join(repr(name) for name in known_types())
     raise TypeError(
         f"{shown(value)} of type {type(value).__name__} is no serializer. Give one of "
@@ -41,11 +40,10 @@ def serializer_from_spec(spec: str) -> Serializer:
     Raises:
         UnknownSerializer: Its class is not defined here.
         ValueError: It is no such text, or does not fit its class.
+        TypeError: It is JSON of something else.
     """
-    fields = json.loads(spec)
-    if not isinstance(fields, dict):
-        raise ValueError(f"{spec!r} does not describe a serializer. Give a spec.")
-    return Serializer(**cast("dict[str, Any]", fields))
+    fields: dict[str, Any] = dict(json.loads(spec))
+    return serializer_class(str(fields.get("type")))(**fields)
 
 
 def is_harmless(spec: str) -> bool:

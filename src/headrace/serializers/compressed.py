@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, field_validator
 
 from headrace._types import ByteSink, ByteSource
-from headrace.serializers.base import Serializer
+from headrace.serializers.base import Serializer, serializer_class
 from headrace.serializers.choosing import resolve_serializer
 from headrace.serializers.compression import best_library, compressing, decompressing
 from headrace.serializers.jsons import JSONSerializer
@@ -40,7 +40,8 @@ class CompressedSerializer(Serializer):
     @classmethod
     def _find_serializer(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            return Serializer(**given)
+            fields = cast("dict[str, Any]", given)
+            return serializer_class(str(fields.get("type")))(**fields)
         return resolve_serializer(given)
 
     @field_validator("compressionlib")

@@ -55,8 +55,7 @@ def decompressing(library: str, file: ByteSource) -> ByteSource:
     if library == "zlib":
         return io.BufferedReader(_Inflating(file))
     if library in _COMPRESSORS:
-        opened: ByteSource = module.open(file, "rb")
-        return opened
+        return io.BufferedReader(_InPieces(module.open(file, "rb")))
     return io.BytesIO(module.decompress(file.read()))
 
 
@@ -92,6 +91,22 @@ class _AtOnce:
         return bytes(self._module.compress(bytes(self._kept)))
 
 
+class _InPieces(io.RawIOBase):
+    """Reads from a file a piece at a time: it may hold twice what it is asked for."""
+
+    def __init__(self, file: ByteSource) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with memoryview(buffer) as given, given.cast("B") as view:
+            data = self._file.read(min(len(view), _PIECE_BYTES))
+            view[: len(data)] = data
+            return len(data)
+
+
 class _Inflating(io.RawIOBase):
     """Reads what zlib wrote, a piece at a time."""
 
@@ -110,11 +125,12 @@ class _Inflating(io.RawIOBase):
             EOFError: What was written ends too early.
         """
         with memoryview(buffer) as given, given.cast("B") as view:
+            most = min(len(view), _PIECE_BYTES)
             while not self._inflater.eof:
                 data = self._left or self._file.read(_PIECE_BYTES)
                 if not data:
                     raise EOFError("the compressed data ends too early")
-                made = self._inflater.decompress(data, len(view))
+                made = self._inflater.decompress(data, most)
                 self._left = self._inflater.unconsumed_tail
                 if made:
                     view[: len(made)] = made

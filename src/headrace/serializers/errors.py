@@ -22,17 +22,22 @@ def rebuilt(
     classes of the interpreter keep outside of their attributes. Else it is made without,
     since ``__init__`` may take other things than what it passes on.
     """
-    error: BaseException | None
-    try:
-        error = cls(*args)
-    except Exception:  # noqa: BLE001 - the `__init__` of the user's class
-        error = None
-    if type(error) is not cls or not is_same(error.args, args):
+    error = _called(cls, args)
+    if error is None or not is_same(error.args, args):
         error = cls.__new__(cls, *args)
         error.args = args
     vars(error).clear()
     vars(error).update(state)
     return error
+
+
+def _called(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException | None:
+    try:
+        error = cls(*args)
+    except Exception:  # noqa: BLE001 - the `__init__` of the user's class
+        return None
+    # A class may make an instance of another one.
+    return error if type(error) is cls else None
 
 
 def can_be_rebuilt(error: BaseException) -> bool:

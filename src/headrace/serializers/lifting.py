@@ -7,14 +7,17 @@ import importlib
 import sys
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, TypeAdapter
 
+from headrace.serializers.blame import class_of
 from headrace.serializers.errors import rebuilt
 from headrace.serializers.kinds import DATA, KINDS_BY_NAME, TAG
 
 __all__ = ("json_object_decoder", "lifted")
+
+_TAG_AND_DATA: Final = 2
 
 Decoder = Callable[[dict[str, Any]], Any]
 
@@ -30,14 +33,14 @@ def lifted(tree: Any, decoder: Decoder | None) -> Any:
     Raises:
         Exception: Whatever making a value of wrong data raises.
     """
-    if isinstance(tree, list):
-        return [lifted(item, decoder) for item in cast("list[Any]", tree)]
-    if not isinstance(tree, dict):
+    kind = class_of(tree)
+    if kind is list:
+        return [lifted(item, decoder) for item in tree]
+    if kind is not dict:
         return tree
-    items = cast("dict[str, Any]", tree).items()
-    made = {key: lifted(value, decoder) for key, value in items}
+    made = {key: lifted(value, decoder) for key, value in tree.items()}
     name = made.get(TAG)
-    if isinstance(name, str) and name in KINDS_BY_NAME and len(made) == 2:  # noqa: PLR2004 - tag and data
+    if isinstance(name, str) and name in KINDS_BY_NAME and len(made) == _TAG_AND_DATA:
         return KINDS_BY_NAME[name].lift(made[DATA])
     return made if decoder is None else decoder(made)
 
@@ -81,12 +84,12 @@ def _class_of(name: str, allow_imports: Collection[str]) -> type[Any]:
     found: Any = module
     for part in path.split("."):
         found = getattr(found, part, None)
-    if not isinstance(found, type):
-        raise ImportError(
-            f"there is no class {name!r} here any more. Define it again, or drop what "
-            f"was stored."
-        )
-    return cast("type[Any]", found)
+    if isinstance(found, type):
+        return cast("type[Any]", found)
+    raise ImportError(
+        f"there is no class {name!r} here any more. Define it again, or drop what was "
+        f"stored."
+    )
 
 
 def _is_allowed(module: str, allowed: Collection[str]) -> bool:
@@ -103,8 +106,8 @@ def _made(cls: type[Any], result: dict[str, Any]) -> Any:
         return _model(cls, data, result.get("unset", ()))
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls, data)
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return cls(*data)
+    if hasattr(cls, "_fields") and hasattr(cls, "_make"):
+        return cls(*data)  # a named tuple
     adapter: TypeAdapter[Any] = TypeAdapter(cls)
     return adapter.validate_python(data)
 

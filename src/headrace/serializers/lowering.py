@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 
 from headrace.exceptions import SerializationError
-from headrace.serializers.blame import named_type
+from headrace.serializers.blame import class_of, named_type
 from headrace.serializers.errors import can_be_rebuilt, stand_in
 from headrace.serializers.kinds import DATA, KINDS, TAG, path_of
 
@@ -44,7 +44,7 @@ def lowered(value: Any, encoder: Encoder | None) -> Any:
         Unfit: A part cannot be stored.
         RecursionError: It is nested too deeply, or holds itself.
     """
-    kind = type(value)
+    kind = class_of(value)
     if kind in _PLAIN:
         return value
     if kind is list:
@@ -58,12 +58,13 @@ def lowered(value: Any, encoder: Encoder | None) -> Any:
 
 
 def _lowered_list(values: list[Any], encoder: Encoder | None) -> list[Any]:
-    made: list[Any] = []
+    index = 0
+    made: list[Any] = [None] * len(values)
     try:
-        for value in values:
-            made.append(lowered(value, encoder))
+        for index, value in enumerate(values):
+            made[index] = lowered(value, encoder)
     except Unfit as unfit:
-        unfit.path = f"[{len(made)}]{unfit.path}"
+        unfit.path = f"[{index}]{unfit.path}"
         raise
     return made
 
@@ -108,7 +109,7 @@ def _lowered_encoding(value: Any, encoder: Encoder) -> Any:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".rstrip(". ")
         raise Unfit(value, reason) from error
-    if type(made) is dict and all(type(key) is str for key in made):
+    if isinstance(made, dict):
         # Its tags are meant.
         return _lowered_object(cast("dict[str, Any]", made), encoder)
     return lowered(made, encoder)
@@ -123,7 +124,8 @@ def json_object_encoder(obj: Any) -> dict[str, Any]:
     Raises:
         TypeError: It is none of these.
     """
-    form = KINDS.get(type(obj))
+    kind = class_of(obj)
+    form = KINDS.get(kind)
     if form is not None:
         return {TAG: form.name, DATA: form.lower(obj)}
     if isinstance(obj, BaseException):
@@ -143,10 +145,10 @@ def _data_of(obj: Any) -> Any:
         return {**obj.__dict__, **(obj.__pydantic_extra__ or {})}
     if dataclasses.is_dataclass(obj):
         return {f.name: getattr(obj, f.name) for f in dataclasses.fields(obj)}
-    if isinstance(obj, tuple) and hasattr(obj, "_fields"):
-        return list(cast("tuple[Any, ...]", obj))
+    if hasattr(obj, "_fields") and hasattr(obj, "_make"):
+        return list(obj)  # a named tuple
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(type(obj))
+        adapter: TypeAdapter[Any] = TypeAdapter(class_of(obj))
         return adapter.dump_python(obj, mode="json")
     except PydanticSchemaGenerationError:
         raise TypeError(
@@ -161,7 +163,7 @@ def _importable(obj: Any) -> str:
     Raises:
         TypeError: The class cannot be found by it.
     """
-    kind = type(obj)
+    kind = class_of(obj)
     if "<locals>" in kind.__qualname__:
         raise TypeError(
             f"the class {kind.__qualname__} is defined inside a function, where it "

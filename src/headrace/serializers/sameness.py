@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headrace.exceptions import StoredException
+from headrace.serializers.blame import class_of
 
 __all__ = ("is_same",)
 
@@ -19,7 +20,7 @@ def is_same(value: Any, read: Any) -> bool:
     Not a number is the same as itself here, and 0.0 is not the same as -0.0. What stands
     for an exception that cannot be stored is as good as it.
     """
-    kind: type[Any] = type(value)
+    kind = class_of(value)
     if kind is not type(read):
         return isinstance(value, BaseException) and type(read) is StoredException
     if kind in {float, complex, Decimal}:
