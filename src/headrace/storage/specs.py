@@ -19,6 +19,14 @@ __all__ = ("FsspecStorage",)
 _PARTS: Final = ".parts"  # no key leads there
 _NEEDED: Final = ("open", "makedirs", "mv", "exists", "rm_file")
 
+# What file systems say of a name that leads to no file.
+_NOTHING: Final = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+
 
 class FsspecStorage:
     """Stores results by a file system of fsspec, the package of the extra ``fsspec``.
@@ -76,7 +84,7 @@ class FsspecStorage:
         place = self._place(key)
         try:
             file = self.fs.open(place, "rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except _NOTHING:
             raise missing(self._told(place)) from None
         except Exception as error:
             raise storage_error("read", self._told(place), error) from error
