@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from headrace._text import shown
 from headrace._types import ByteSink, ByteSource
@@ -36,6 +36,7 @@ from headrace.storage import (
     random_key,
     resolve_storage,
 )
+from headrace.storage.faults import storage_error
 
 __all__ = ("ResultRef", "ResultStore")
 
@@ -70,15 +71,16 @@ class ResultRef:
             ValueError: It is no such text.
         """
         wanted = {"storage": str, "key": str, "serializer": str, "size_bytes": int}
-        found: Any = json.loads(text)
-        if not isinstance(found, dict) or {
-            name: type(value) for name, value in cast("dict[str, Any]", found).items()
-        } != (wanted):
+        try:
+            found: dict[str, Any] = dict(json.loads(text))
+        except (ValueError, TypeError):
+            found = {}
+        if {name: type(value) for name, value in found.items()} != wanted:
             raise ValueError(
                 f"{shown(text)} is no record of a stored result. Give what "
                 f"ResultRef.to_json() made."
             )
-        return cls(**cast("dict[str, Any]", found))
+        return cls(**found)
 
     def open_storage(self) -> ResultStorage | None:
         """The storage, if this record tells all that it takes: if it is a folder."""
@@ -140,8 +142,12 @@ class ResultStore:
         """
         key = random_key() if key is None else checked_key(key)
         value = self._storable(value)
-        with self.storage.writing(key) as file:
-            size = self._write(file, value, key, self._signer_of(self.storage))
+        try:
+            with self.storage.writing(key) as file:
+                size = self._write(file, value, key, self._signer_of(self.storage))
+        except OSError as error:
+            place = f"{key!r} in {self.storage.identity}"
+            raise storage_error("write", place, error) from error
         return ResultRef(self.storage.identity, key, self._spec, size)
 
     def load(self, ref: ResultRef) -> Any:
@@ -161,8 +167,11 @@ class ResultStore:
         if ref.storage != storage.identity:
             storage = ref.open_storage() or storage
         place = f"{ref.key!r} in {storage.identity}"
-        with storage.reading(checked_key(ref.key)) as file:
-            return self._read(file, place, self._signer_of(storage))
+        try:
+            with storage.reading(checked_key(ref.key)) as file:
+                return self._read(file, place, self._signer_of(storage))
+        except OSError as error:
+            raise storage_error("read", place, error) from error
 
     def remove(self, ref: ResultRef) -> bool:
         """Forget a stored value; whether there was one.

@@ -8,7 +8,7 @@ from typing import Any
 from headrace._text import shown
 from headrace.exceptions import StoredException
 from headrace.serializers.blame import named_type
-from headrace.serializers.sameness import is_same
+from headrace.serializers.sameness import is_same, parts_of
 
 __all__ = ("can_be_rebuilt", "rebuilt", "stand_in")
 
@@ -23,11 +23,11 @@ def rebuilt(
     since ``__init__`` may take other things than what it passes on.
     """
     error = _called(cls, args)
-    if error is None or not is_same(error.args, args):
+    if error is None or not is_same(parts_of(error)[0], args):
         error = cls.__new__(cls, *args)
         error.args = args
     vars(error).clear()
-    vars(error).update(state)
+    BaseException.__setstate__(error, dict(state))
     return error
 
 
@@ -43,7 +43,7 @@ def _called(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException | 
 def can_be_rebuilt(error: BaseException) -> bool:
     """Whether `rebuilt` makes the same of its parts."""
     try:
-        return is_same(error, rebuilt(type(error), error.args, vars(error)))
+        return is_same(error, rebuilt(type(error), *parts_of(error)))
     except Exception:  # noqa: BLE001 - methods of the user's classes
         return False
 

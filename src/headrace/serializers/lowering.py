@@ -13,6 +13,7 @@ from headrace.exceptions import SerializationError
 from headrace.serializers.blame import class_of, named_type
 from headrace.serializers.errors import can_be_rebuilt, stand_in
 from headrace.serializers.kinds import DATA, KINDS, TAG, path_of
+from headrace.serializers.sameness import parts_of
 
 __all__ = ("Unfit", "json_object_encoder", "lowered")
 
@@ -129,7 +130,8 @@ def json_object_encoder(obj: Any) -> dict[str, Any]:
     if form is not None:
         return {TAG: form.name, DATA: form.lower(obj)}
     if isinstance(obj, BaseException):
-        return {TAG: _importable(obj), DATA: list(obj.args), "state": dict(vars(obj))}
+        args, state = parts_of(obj)
+        return {TAG: _importable(obj), DATA: list(args), "state": dict(state)}
     made: dict[str, Any] = {TAG: _importable(obj), DATA: _data_of(obj)}
     if isinstance(obj, BaseModel):
         unset = set(type(obj).model_fields) - obj.model_fields_set

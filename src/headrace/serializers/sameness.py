@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
 from headrace.exceptions import StoredException
 from headrace.serializers.blame import class_of
 
-__all__ = ("is_same",)
+__all__ = ("is_same", "parts_of")
 
 
 def is_same(value: Any, read: Any) -> bool:
@@ -32,7 +32,7 @@ def is_same(value: Any, read: Any) -> bool:
             key in read and is_same(value[key], read[key]) for key in value
         )
     if isinstance(value, BaseException):
-        return is_same(value.args, read.args) and is_same(vars(value), vars(read))
+        return is_same(parts_of(value), parts_of(read))
     if isinstance(value, BaseModel):
         return _same_models(value, read)
     if dataclasses.is_dataclass(value):
@@ -42,6 +42,20 @@ def is_same(value: Any, read: Any) -> bool:
         )
     # By the class's own idea of it: without one no two objects are equal.
     return value is read or bool(value == read)
+
+
+def parts_of(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an exception is made of: the arguments for its class, and its attributes.
+
+    By its own word, which knows more than ``args``: the file of an ``OSError``.
+    """
+    reduced = error.__reduce__()
+    if isinstance(reduced, tuple) and reduced[0] is type(error):
+        args, state = reduced[1], dict[str, Any]()
+        if len(reduced) > 2 and isinstance(reduced[2], dict):
+            state = cast("dict[str, Any]", reduced[2])
+        return args, state
+    return error.args, vars(error)
 
 
 def _same_items(value: Any, read: Any) -> bool:

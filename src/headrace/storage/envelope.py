@@ -173,7 +173,7 @@ class EnvelopeReader(io.RawIOBase):
         self.is_signed = key_id != _UNSIGNED
         self._new: _Hasher = hashlib.sha256
         if self.is_signed:
-            if not hmac.compare_digest(key_id, signer.key_id):
+            if not signer.is_own(key_id):
                 raise UntrustedResult(
                     f"the stored result at {place} is signed with another key than "
                     f"ours, and was not looked into. Give both programs the same "

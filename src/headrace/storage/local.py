@@ -68,7 +68,7 @@ class LocalFileSystem:
         """The storage with this identity, or None if it is that of another kind."""
         if not identity.startswith("file://"):
             return None
-        text = unquote(urlsplit(identity).path)
+        text = unquote(urlsplit(identity).path, errors="surrogateescape")
         # "file:///C:/data" on Windows.
         return cls(text[1:] if os.name == "nt" else text)
 

@@ -79,11 +79,29 @@ class Signer:
     @property
     def key_id(self) -> bytes:
         """Eight bytes that tell this key from others and do not give it away."""
-        return hashlib.sha256(b"headrace signing key\0" + self.key).digest()[:8]
+        return _id_of(self.key)
+
+    def is_own(self, key_id: bytes) -> bool:
+        """Whether this is the id of our key; if there is none yet, none is made.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        if self._key is None and self._home is not None:
+            path = self._home / _FILE
+            try:
+                self._key = _read(path)
+            except OSError as error:
+                raise storage_error("read", path, error) from error
+        return self._key is not None and hmac.compare_digest(_id_of(self._key), key_id)
 
     def hasher(self) -> Any:
         """A new HMAC-SHA256, with ``update`` and ``digest``."""
         return hmac.new(self.key, digestmod=hashlib.sha256)
+
+
+def _id_of(key: bytes) -> bytes:
+    return hashlib.sha256(b"headrace signing key\0" + key).digest()[:8]
 
 
 def _key_in(home: Path) -> bytes:
