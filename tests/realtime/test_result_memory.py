@@ -18,7 +18,7 @@ def peak():
 
 store = ResultStore(sys.argv[1], sys.argv[2])
 store.load(store.save("small", os.urandom(1_000_000)))
-value = {"bytes": bytes, "bytearray": bytearray, "random": os.urandom}[sys.argv[3]](10**8)
+value = {"bytes": b"x".__mul__, "bytearray": bytearray, "random": os.urandom}[sys.argv[3]](10**8)
 before = peak()
 ref = store.save("large", value)
 print(int(peak() - before))
