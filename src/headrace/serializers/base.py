@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from headrace._types import ByteSink, ByteSource
 from headrace.exceptions import UnknownSerializer
@@ -64,6 +64,16 @@ class Serializer(BaseModel):
                 f"{cls.__name__} has the type {name!r}, which is that of a serializer "
                 f"of headrace. Declare another, as in type: str = 'my-{name}'."
             )
+
+    @field_validator("type")
+    @classmethod
+    def _check_type(cls, name: str) -> str:
+        own = _type_of(cls)
+        if own is not None and name != own:
+            raise ValueError(
+                f"{cls.__name__} is of the type {own!r}, not {name!r}. Leave it out."
+            )
+        return name
 
     def dumps(self, obj: Any) -> bytes:
         """The bytes of a value.

@@ -106,7 +106,11 @@ KINDS: Final[Mapping[type, Kind]] = dict(
         ),
         _kind(Decimal, str, Decimal),
         _kind(Fraction, str, Fraction),
-        *(_kind(cls, PurePath.__str__, cls) for cls in _PATHS),
+        # Not by `path_of`: the module that these are in differs between Pythons.
+        *(
+            (cls, Kind(f"pathlib:{cls.__name__}", PurePath.__str__, cls))
+            for cls in _PATHS
+        ),
     )
 )
 

@@ -31,6 +31,7 @@ from headrace.serializers import (
     json_object_encoder,
     resolve_serializer,
 )
+from headrace.serializers.kinds import KINDS_BY_NAME
 
 HERE = __name__
 
@@ -259,6 +260,15 @@ def test_import_errors_keep_their_module() -> None:
 
 def test_models_keep_which_fields_were_set() -> None:
     assert stored(Person(name="Ada")).model_fields_set == {"name"}
+
+
+def test_the_names_of_types_are_the_same_for_every_python() -> None:
+    assert sorted(KINDS_BY_NAME) == [
+        "bytearray", "bytes", "complex", "datetime:date", "datetime:datetime",
+        "datetime:time", "datetime:timedelta", "decimal:Decimal", "dict",
+        "fractions:Fraction", "frozenset", "pathlib:PosixPath", "pathlib:PurePosixPath",
+        "pathlib:PureWindowsPath", "pathlib:WindowsPath", "set", "tuple", "uuid:UUID",
+    ]  # fmt: skip
 
 
 def test_other_programs_can_read_it() -> None:

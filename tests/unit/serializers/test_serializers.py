@@ -118,6 +118,12 @@ def test_unknown_fields_are_refused(name: str) -> None:
         Any_(type=name, indent=2)
 
 
+def test_the_type_of_a_class_is_its_own() -> None:
+    with pytest.raises(ValidationError, match=r"of the type 'pickle', not 'json'"):
+        PickleSerializer(type="json")
+    assert PickleSerializer(type="pickle") == PickleSerializer()
+
+
 def test_a_serializer_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         PickleSerializer().picklelib = "pickle"
