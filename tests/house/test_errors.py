@@ -43,6 +43,7 @@ EXAMPLES: list[BaseException] = [
     exceptions.ReservedArgumentError("load", "wait_for"),
     exceptions.ParameterTypeError(TEXT),
     exceptions.InvalidNameError(TEXT),
+    exceptions.HashError("args['session'].lock", "_thread.lock", "it is a lock"),
     exceptions.MissingContextError(TEXT),
     exceptions.SubmitOutsideRun("load", "submit"),
     exceptions.BlockedLoop(

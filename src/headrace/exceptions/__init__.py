@@ -25,6 +25,7 @@
     ├── SignatureMismatchError    (TypeError) stored parameters do not fit any more
     ├── ReservedArgumentError     (TypeError) a parameter has a name that we use
     ├── ParameterTypeError        an argument has the wrong type
+    ├── HashError                 (TypeError) this cannot be in a cache key
     ├── InvalidNameError          (ValueError) a name cannot be used
     ├── MissingContextError       (RuntimeError) no run is active here
     │   └── SubmitOutsideRun      submit, map or stream, with nothing to submit to
@@ -46,6 +47,7 @@ from __future__ import annotations
 
 from headrace.exceptions.base import HeadraceError, InternalError
 from headrace.exceptions.calls import (
+    HashError,
     InvalidNameError,
     MappingLengthMismatch,
     MappingMissingIterable,
@@ -95,6 +97,7 @@ __all__ = (
     "DeadlockError",
     "FailedRun",
     "ForkedRuntime",
+    "HashError",
     "HeadraceError",
     "InternalError",
     "InvalidNameError",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from headrace.exceptions.base import HeadraceError, TextError
 
 __all__ = (
+    "HashError",
     "InvalidNameError",
     "MappingLengthMismatch",
     "MappingMissingIterable",
@@ -130,3 +133,33 @@ class ParameterTypeError(TextError):
 
 class InvalidNameError(TextError, ValueError):
     """A name has characters that cannot be used in it."""
+
+
+class HashError(HeadraceError, TypeError):
+    """A part of the arguments, or of the code, cannot be in a cache key.
+
+    Args:
+        path: Which part, such as ``"args['session'].lock"``.
+        type_name: Its type.
+        reason: Why it would not be the same in another process.
+    """
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        super().__init__(path, type_name, reason)
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        path = self.path
+        if len(path) > _MOST_OF_A_PATH:
+            path = f"{path[: _MOST_OF_A_PATH // 2]}...{path[-_MOST_OF_A_PATH // 2 :]}"
+        return (
+            f"{path}, of type {self.type_name}, cannot be in a cache key: "
+            f"{self.reason}. Leave that argument out of the key, as in "
+            f'INPUTS - "session", or give its class a method __task_hash__ that '
+            f"returns what tells its objects apart."
+        )
+
+
+_MOST_OF_A_PATH: Final = 200
