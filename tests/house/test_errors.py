@@ -49,6 +49,7 @@ EXAMPLES: list[BaseException] = [
     exceptions.BlockedLoop(
         "future.result()", "the run 'load-0' is not done", "await future"
     ),
+    exceptions.CacheUnusable(TEXT),
     exceptions.DeadlockError(TEXT),
     exceptions.RunEnded("flow run", "brave-otter"),
     exceptions.ForkedRuntime(100, 101),

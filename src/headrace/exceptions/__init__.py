@@ -30,6 +30,7 @@
     ├── MissingContextError       (RuntimeError) no run is active here
     │   └── SubmitOutsideRun      submit, map or stream, with nothing to submit to
     ├── BlockedLoop               (RuntimeError) this wait would block its own loop
+    ├── CacheUnusable             (RuntimeError) the cache cannot be read or written
     ├── DeadlockError             (RuntimeError) this wait could never end
     ├── RunEnded                  (RuntimeError) the scope of this call is over
     ├── ForkedRuntime             (RuntimeError) a runtime was used in a forked child
@@ -70,6 +71,7 @@ from headrace.exceptions.ends import (
 )
 from headrace.exceptions.places import (
     BlockedLoop,
+    CacheUnusable,
     DeadlockError,
     ForkedRuntime,
     MissingContextError,
@@ -91,6 +93,7 @@ from headrace.exceptions.storing import (
 
 __all__ = (
     "BlockedLoop",
+    "CacheUnusable",
     "CancelledRun",
     "CrashedRun",
     "DamagedResult",

@@ -6,6 +6,7 @@ from headrace.exceptions.base import HeadraceError, TextError
 
 __all__ = (
     "BlockedLoop",
+    "CacheUnusable",
     "DeadlockError",
     "ForkedRuntime",
     "MissingContextError",
@@ -63,6 +64,10 @@ class BlockedLoop(HeadraceError, RuntimeError):
             f"{self.what} would block the event loop that must do the work: "
             f"{self.reason}. Write `{self.instead}`."
         )
+
+
+class CacheUnusable(TextError, RuntimeError):
+    """A cache index cannot be read or written now."""
 
 
 class DeadlockError(TextError, RuntimeError):

@@ -1,0 +1,45 @@
+"""Where the cache index of a machine's user is, and how it is opened."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from headrace.caching.store import CacheStore
+
+__all__ = ("home_directory", "index_path", "open_index")
+
+_VARIABLE: Final = "HEADRACE_HOME"
+_DEFAULT: Final = "~/.headrace"
+_FILE: Final = "cache.sqlite3"
+
+
+def home_directory(environ: Mapping[str, str]) -> Path:
+    """What ``HEADRACE_HOME`` says, else ``~/.headrace``."""
+    return Path(environ.get(_VARIABLE, "").strip() or _DEFAULT).expanduser()
+
+
+def index_path(home: Path) -> Path:
+    """The file of the index in a home directory."""
+    return home / _FILE
+
+
+def open_index(
+    path: Path,
+    max_bytes: int | None = None,
+    on_dropped: Callable[[tuple[str, ...]], object] | None = None,
+) -> CacheStore:
+    """A `headrace.caching.sqlite.SQLiteCache`, of which nothing is touched yet.
+
+    Not imported before: sqlite3 takes 5 ms, and most programs cache nothing.
+
+    Args:
+        path: The file.
+        max_bytes: See there.
+        on_dropped: See there.
+    """
+    module: Any = importlib.import_module("headrace.caching.sqlite")
+    store: CacheStore = module.SQLiteCache(path, max_bytes, on_dropped)
+    return store
