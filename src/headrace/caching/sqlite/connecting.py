@@ -65,18 +65,17 @@ class Alarm:
         self._lock = threading.Lock()
         self._is_on = False
 
-    def warn(self, path: Path, reason: object, outcome: str) -> None:
+    def warn(self, path: Path, reason: object) -> None:
         """Say what the trouble is, if that was not said."""
         with self._lock:
             if self._is_on:
                 return
             self._is_on = True
         log.warning(
-            "the cache index %s cannot be used: %s. %s; said once, until it works "
-            "again.",
+            "the cache index %s cannot be used: %s. Runs go on without it; this is "
+            "said once, until it works again.",
             path,
             reason,
-            outcome,
         )
 
     def clear(self) -> None:

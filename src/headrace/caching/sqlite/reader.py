@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 from headrace.caching.records import CacheEntry, TaskUsage
 from headrace.caching.sqlite.connecting import (
-    Alarm,
     Database,
     Opened,
     is_busy,
@@ -58,7 +57,6 @@ class Reader:
         self._database = database
         self._fence = fence
         self._found_damaged = found_damaged
-        self._alarm = Alarm()
         self._lock = threading.Lock()
         self._opened: Opened | None = None
         self._not_before = 0.0
@@ -145,7 +143,7 @@ class Reader:
                 if fence_seconds == _FENCE_SECONDS:
                     return None  # someone is writing: the next one may find it
                 raise
-            self._alarm.clear()
+            self._database.alarm.clear()
         return self._opened.connection
 
     def _went_wrong(self, error: Exception) -> None:
@@ -162,7 +160,7 @@ class Reader:
         except (FenceBusy, OSError):
             self._let_go()  # if it is damaged, the next one who finds it may rename it
         self._not_before = time.monotonic() + _SECONDS_BETWEEN_TRIES
-        self._alarm.warn(self._database.path, error, "Nothing is found in it")
+        self._database.alarm.warn(self._database.path, error)
 
     def _let_go(self) -> Opened | None:
         opened, self._opened = self._opened, None

@@ -21,7 +21,9 @@ __all__ = (
 _TOTAL: Final = "SELECT coalesce(sum(size), 0) FROM entries"
 _EXPIRED: Final = "SELECT rowid, size, ref FROM entries WHERE expires <= ?"
 _OLDEST: Final = "SELECT rowid, size, ref FROM entries ORDER BY used, rowid"
-_ALL: Final = "SELECT rowid, size, ref FROM entries WHERE ?1 IS NULL OR task_key = ?1"
+_ALL: Final = (
+    "SELECT rowid, size, ref FROM entries WHERE :task IS NULL OR task_key = :task"
+)
 
 
 def put_entry(connection: sqlite3.Connection, key: str, entry: CacheEntry) -> bool:
@@ -50,7 +52,7 @@ def total_bytes(connection: sqlite3.Connection) -> int:
 
 def clear_entries(connection: sqlite3.Connection, task_key: str | None) -> CacheSwept:
     """Delete all entries, or those of one task."""
-    rows = connection.execute(_ALL, (task_key,)).fetchall()
+    rows = connection.execute(_ALL, {"task": task_key}).fetchall()
     _delete(connection, rows)
     return _swept([], rows)
 

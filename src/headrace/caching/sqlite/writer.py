@@ -241,9 +241,7 @@ class Writer:
                 )
                 continue
             self.lost += 1
-            self._database.alarm.warn(
-                self._database.path, reason, "What was to be cached is not"
-            )
+            self._database.alarm.warn(self._database.path, reason)
             job.end(job.lost)
 
     def close(self, seconds: float) -> None:
