@@ -141,7 +141,9 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(
         assert len(kept) >= entries
         assert lost == []
         assert cache.stats().damaged == 0
-        assert cache.get(kept[-1], NOW).inline == value(kept[-1])  # type: ignore[union-attr]
+        last = cache.get(kept[-1], NOW)
+        assert last is not None
+        assert last.inline == value(kept[-1])
 
 
 def test_a_process_that_ends_without_closing_writes_what_it_has(

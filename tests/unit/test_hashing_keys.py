@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import logging
 import operator
@@ -183,6 +184,27 @@ def test_what_has_no_key_is_named_in_one_warning_a_task(
     assert "runs of the task 'load' are not cached: args['session'].lock" in text
     assert "_thread.lock" in text
     assert 'INPUTS - "session"' in text
+
+
+def test_what_the_code_holds_is_named_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lock = threading.Lock()
+
+    assert task_input_hash(context(lambda x: (x, lock)), {"x": 1}) is None
+
+    assert "fn.__closure__['lock'], of type _thread.lock" in caplog.text
+    assert "Use a key without the code" in caplog.text
+
+
+def test_an_enum_counts_with_its_members() -> None:
+    one, other = (
+        enum.Enum("Colour", {"RED": number}, module="app") for number in (1, 2)
+    )
+
+    assert task_input_hash(context(), {"x": one}) != task_input_hash(
+        context(), {"x": other}
+    )
 
 
 # -- policies --------------------------------------------------------------------------

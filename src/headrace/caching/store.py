@@ -148,6 +148,12 @@ def checked(entry: CacheEntry) -> CacheEntry:
             f"the cache entry {shown(key)} has a fact of a wrong type: {shown(entry)}. "
             f"Give inline= as bytes, size= as an int, and the others as texts."
         )
+    size = cast("object", entry.size)
+    if not isinstance(size, int) or size < 0:
+        raise TypeError(
+            f"the cache entry {shown(key)} has size={shown(size)}. Give a number of "
+            f"bytes that is not negative."
+        )
     times = (entry.created, 0.0 if entry.expires is None else entry.expires)
     if not all(map(math.isfinite, times)):
         raise ValueError(

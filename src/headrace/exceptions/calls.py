@@ -154,10 +154,13 @@ class HashError(HeadraceError, TypeError):
         path = self.path
         if len(path) > _MOST_OF_A_PATH:
             path = f"{path[: _MOST_OF_A_PATH // 2]}...{path[-_MOST_OF_A_PATH // 2 :]}"
+        if path.startswith("fn"):
+            advice = "Use a key without the code of the task, such as INPUTS"
+        else:
+            advice = 'Leave that argument out of the key, as in INPUTS - "session"'
         return (
             f"{path}, of type {self.type_name}, cannot be in a cache key: "
-            f"{self.reason}. Leave that argument out of the key, as in "
-            f'INPUTS - "session", or give its class a method __task_hash__ that '
+            f"{self.reason}. {advice}, or give its class a method __task_hash__ that "
             f"returns what tells its objects apart."
         )
 

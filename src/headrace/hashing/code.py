@@ -22,7 +22,7 @@ from headrace.hashing.shapes import (
     type_name,
 )
 
-__all__ = ("CALLABLES", "class_shape", "function_parts")
+__all__ = ("CALLABLES", "class_shape", "closure_of", "known_code")
 
 _HEAP_TYPE: Final = 1 << 9
 
@@ -33,10 +33,10 @@ _KNOWN: Final[dict[int, tuple[weakref.ref[types.CodeType], bytes]]] = {}
 
 def _code_shape(code: types.CodeType) -> Shape | bytes:
     """What a code object does; code objects in it are among its constants."""
+    known = known_code(code)
+    if known is not None:
+        return known
     number = id(code)
-    known = _KNOWN.get(number)
-    if known is not None and known[0]() is code:
-        return known[1]
 
     def keep(encoding: bytes) -> None:
         _KNOWN[number] = weakref.ref(code, lambda _: _KNOWN.pop(number, None)), encoding
@@ -59,18 +59,18 @@ def _code_shape(code: types.CodeType) -> Shape | bytes:
     return Shape(("code", *counts), parts, keep=keep)
 
 
-def function_parts(fn: types.FunctionType) -> Shape:
-    """The code of a function, and the values that go with it."""
-    parts: dict[str, Any] = {"__code__": fn.__code__}
-    if fn.__defaults__:
-        parts["__defaults__"] = fn.__defaults__
-    if fn.__kwdefaults__:
-        parts["__kwdefaults__"] = fn.__kwdefaults__
-    if fn.__closure__:
-        parts["__closure__"] = dict(
-            zip(fn.__code__.co_freevars, map(_content, fn.__closure__), strict=True)
-        )
-    return attributes("function", parts)
+def known_code(code: types.CodeType) -> bytes | None:
+    """The encoding of a code object, if it was encoded before."""
+    known = _KNOWN.get(id(code))
+    return known[1] if known is not None and known[0]() is code else None
+
+
+def closure_of(fn: types.FunctionType) -> dict[str, Any] | None:
+    """The values of enclosing functions that a function uses, by name."""
+    cells = fn.__closure__
+    if not cells:
+        return None
+    return dict(zip(fn.__code__.co_freevars, map(_content, cells), strict=True))
 
 
 def _content(cell: types.CellType) -> Any:
@@ -85,10 +85,14 @@ class _Empty:
 
 
 def _function_shape(fn: types.FunctionType) -> Shape:
-    """A function as a value: in another module the same code may do something else."""
-    parts = function_parts(fn)
-    parts.tag = ("function", module_name(fn))
-    return parts
+    """A function, as a value: in another module the same code may do something else."""
+    parts: dict[str, Any] = {
+        "__code__": fn.__code__,
+        "__defaults__": fn.__defaults__,
+        "__kwdefaults__": fn.__kwdefaults__,
+        "__closure__": closure_of(fn),
+    }
+    return attributes(("function", module_name(fn)), parts)
 
 
 def _builtin_shape(fn: types.BuiltinFunctionType) -> Shape:
@@ -136,6 +140,10 @@ def class_shape(cls: Any) -> Shape:
             elif id(class_of(value)) in PRIMITIVES and not name.startswith("__"):
                 parts[name] = value
         parts["__annotations__"] = _told(held.get("__annotations__"))
+        members = held.get("_member_map_")
+        if isinstance(members, dict):  # of an enum
+            named = cast("dict[str, Any]", members)
+            parts["_member_map_"] = {name: named[name]._value_ for name in named}
     return attributes(("class", type_name(cls), *bases), parts)
 
 

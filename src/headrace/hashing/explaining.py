@@ -11,6 +11,7 @@ from headrace.hashing.encoding import digest, encode
 from headrace.hashing.keys import encoded_source, task_input_hash
 from headrace.hashing.policies import (
     INPUTS,
+    NO_CACHE,
     TASK_SOURCE,
     KeyPolicy,
     key_of_other,
@@ -80,7 +81,7 @@ def explain(
     policy: Any = INPUTS + TASK_SOURCE if key_fn is task_input_hash else key_fn
     if not isinstance(policy, KeyPolicy):
         return [_of_other(policy, context, parameters)]
-    if not policy.parts():
+    if policy == NO_CACHE:
         return []
     policy.check(parameters)
     parts = [_part("task key", lambda: encode(context.task.task_key, "task_key"))]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from headrace.exceptions import HashError
-from headrace.hashing.code import function_parts
+from headrace.hashing.code import closure_of, known_code
 from headrace.hashing.encoding import digest, encode
 
 __all__ = (
@@ -27,6 +27,7 @@ log: Final = logging.getLogger("headrace.hashing")
 # A memo of what was said, so that it is said once of each task.
 _WARNED: Final[WeakSet[Any]] = WeakSet()
 _VERSION: Final = 2
+_NOTHING: Final = encode(None, "")
 
 
 def stable_hash(
@@ -107,9 +108,17 @@ def encoded_source(fn: Any) -> bytes:
         HashError: Such a value cannot be told apart.
     """
     # Not by the module that it stands in: the task has a key of its own.
-    if type(fn) is types.FunctionType:
-        return encode(function_parts(fn), "fn")
-    return encode(fn, "fn")
+    if type(fn) is not types.FunctionType:
+        return encode(fn, "fn")
+    code = fn.__code__
+    encoded = known_code(code) or encode(code, "fn.__code__")
+    for name, values in (
+        ("__defaults__", fn.__defaults__),
+        ("__kwdefaults__", fn.__kwdefaults__),
+        ("__closure__", closure_of(fn)),
+    ):
+        encoded += _NOTHING if values is None else encode(values, f"fn.{name}")
+    return encoded
 
 
 def warn_of(task: Any, error: HashError) -> None:

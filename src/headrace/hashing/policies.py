@@ -56,17 +56,20 @@ class KeyPolicy:
             ValueError: A parameter that is to be left out does not exist.
             TypeError: A key function of the user's gave no text.
         """
-        if not self.parts():
+        kind = self.inputs + 2 * self.source + 4 * self.run_id + 8 * len(self.others)
+        if not kind:
             return None
         self.check(parameters)
+        task = context.task
+        run_id = run_id_of(context) if self.run_id else None
         try:
-            encoded = [encode(part, "") for part in self._facts(context)]
+            encoded = [marshal.dumps((kind, task.task_key, run_id), _VERSION)]
             if self.source:
-                encoded.append(encoded_source(context.task.fn))
+                encoded.append(encoded_source(task.fn))
             if self.inputs:
                 encoded.append(encode(self.seen(parameters), "args"))
         except HashError as error:
-            warn_of(context.task, error)
+            warn_of(task, error)
             return None
         for other in self.others:
             key = key_of_other(other, context, parameters)
@@ -74,16 +77,6 @@ class KeyPolicy:
                 return None
             encoded.append(marshal.dumps(key, _VERSION))
         return digest(b"".join(encoded))
-
-    def _facts(self, context: Any) -> tuple[Any, ...]:
-        facts: tuple[Any, ...] = (self.parts(), context.task.task_key)
-        return (*facts, run_id_of(context)) if self.run_id else facts
-
-    def parts(self) -> tuple[str, ...]:
-        """What it is made of, by name."""
-        has = {"inputs": self.inputs, "source": self.source, "run": self.run_id}
-        names = [name for name, is_part in has.items() if is_part]
-        return (*names, *("other" for _ in self.others))
 
     def check(self, parameters: Iterable[str]) -> None:
         """Refuse the name of a parameter that does not exist.
@@ -107,6 +100,8 @@ class KeyPolicy:
     def seen(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that are part of it."""
         without = self.without
+        if not without:
+            return dict(parameters)
         return {name: parameters[name] for name in parameters if name not in without}
 
     def __add__(self, other: Any) -> KeyPolicy:

@@ -195,6 +195,8 @@ class CacheStoreContract:
             ({"inline": None}, ValueError),
             ({"inline": "text"}, TypeError),
             ({"task_key": None}, TypeError),
+            ({"size": "1"}, TypeError),
+            ({"size": -1}, TypeError),
             ({"created": float("nan")}, ValueError),
             ({"expires": float("inf")}, ValueError),
         ]

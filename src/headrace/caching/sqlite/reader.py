@@ -74,7 +74,7 @@ class Reader:
                 if row is None:
                     return None, 0.0
                 entry, used = entry_of(key, row), row[11]
-            except (*_OF_DAMAGED_ROWS, sqlite3.Error, OSError, CacheUnusable) as error:
+            except Exception as error:  # noqa: BLE001 - it must not fail a run
                 self._went_wrong(error)
                 return None, 0.0
         if entry is None:

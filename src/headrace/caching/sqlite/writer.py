@@ -36,6 +36,16 @@ _TRIES: Final = 3
 _SECONDS_BETWEEN_TRIES: Final = 1.0
 _BYTES_OF_LOG: Final = 4_000_000
 
+# What says something about what is written, and not about the file.
+_OF_ONE_JOB: Final = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    ArithmeticError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -92,6 +102,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._opened: Opened | None = None
         self._not_before = 0.0
+        self._failed = ""
         self._fence_seconds = _FENCE_SECONDS
         self._is_closed = False
         self.lost = 0
@@ -150,7 +161,7 @@ class Writer:
         """Do some jobs, or lose them."""
         try:
             outcomes = self._tried(batch)
-        except (sqlite3.DataError, sqlite3.InterfaceError, OverflowError) as error:
+        except _OF_ONE_JOB as error:
             # One of them cannot be written at all; the others can.
             if len(batch) == 1:
                 self._lose(batch, error)
@@ -204,12 +215,15 @@ class Writer:
         if self._opened is not None and not self._database.is_current(self._opened):
             self._let_go()
         if self._opened is None:
-            now = time.monotonic()
-            if now < self._not_before:
-                raise CacheUnusable("it could not be opened a moment ago. Wait for it.")
-            self._not_before = now + _SECONDS_BETWEEN_TRIES
-            self._opened = self._database.open(_BUSY_SECONDS)
-            self._not_before = 0.0
+            if time.monotonic() < self._not_before:
+                raise CacheUnusable(self._failed)
+            try:
+                self._opened = self._database.open(_BUSY_SECONDS)
+            except (sqlite3.Error, OSError, CacheUnusable) as error:
+                if not (is_busy(error) or is_damage(error)):
+                    self._failed = str(error)
+                    self._not_before = time.monotonic() + _SECONDS_BETWEEN_TRIES
+                raise
             self._renewed()
         return self._opened.connection
 
