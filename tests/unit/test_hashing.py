@@ -5,7 +5,9 @@ from __future__ import annotations
 import array
 import asyncio
 import collections
+import contextlib
 import contextvars
+import copyreg
 import dataclasses
 import functools
 import io
@@ -240,6 +242,86 @@ def test_a_computed_attribute_is_no_part_of_an_object() -> None:
     assert asked.twice == 2
 
     assert hash_objects(asked) == hash_objects(fresh) is not None
+
+
+class WithExtra(pydantic.BaseModel, extra="allow"):
+    x: int = 1
+    _secret: int = pydantic.PrivateAttr(0)
+
+
+class Renewed(Plain):
+    def __new__(cls, *, number: int = 0, **_: Any) -> Any:
+        made = super().__new__(cls)
+        cast("Any", made).number = number
+        return made
+
+    def __getnewargs_ex__(self) -> Any:
+        return (), {"number": vars(self)["number"]}
+
+
+class Named:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class Queue(list[int]):
+    pass
+
+
+def test_objects_go_by_all_that_they_are_made_of() -> None:
+    hidden = WithExtra()
+    hidden._secret = 1
+    queue = Queue([1])
+    queue.limit = 5  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    values = [
+        WithExtra(), cast("Any", WithExtra)(y=2), cast("Any", WithExtra)(y=3), hidden, Renewed(number=1), Renewed(number=2),
+        Named("a"), Named("b"), Queue(), Queue([1]), queue, contextlib.nullcontext(1),
+        contextlib.nullcontext(2),
+    ]  # fmt: skip
+
+    keys = [hash_objects(value) for value in values]
+
+    assert None not in keys
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_copyreg_knows_is_used() -> None:
+    class Handle:
+        def __init__(self, number: int) -> None:
+            self.number, self.lock = number, threading.Lock()
+
+    copyreg.pickle(Handle, lambda handle: (Handle, (handle.number,)))
+    try:
+        assert hash_objects(Handle(1)) == hash_objects(Handle(1)) is not None
+        assert hash_objects(Handle(1)) != hash_objects(Handle(2))
+    finally:
+        copyreg.dispatch_table.pop(Handle)
+
+
+def test_a_function_that_refers_to_itself_has_a_key() -> None:
+    def made(factor: int) -> Any:
+        def down(n: int) -> int:
+            return factor if n == 0 else down(n - 1)
+
+        return down
+
+    assert hash_objects(made(1)) == hash_objects(made(1)) is not None
+    assert hash_objects(made(1)) != hash_objects(made(2))
+
+
+def test_a_variable_without_a_value_is_none_of_them() -> None:
+    def made(*values: Any) -> Any:
+        def told() -> Any:
+            return value
+
+        for value in values:  # noqa: B007 - it is what `told` tells
+            pass
+        return told
+
+    assert hash_objects(made()) != hash_objects(made(None)) is not None
 
 
 # -- what has no key -------------------------------------------------------------------

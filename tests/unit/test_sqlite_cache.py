@@ -398,6 +398,50 @@ def test_writers_who_never_get_their_turn_lose_what_they_have(
     assert "other processes have been writing" in caplog.text
 
 
+def test_numbers_cannot_be_told_while_others_hold_the_fence(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(path, 1)
+    monkeypatch.setattr("headrace.caching.sqlite.reader._PATIENT_SECONDS", 0.01)
+    fence = Fence(path)
+    with closing(SQLiteCache(path)) as cache, fence.hold(1):
+        assert cache.get("key-0", NOW) is None  # and it does not wait long
+        with pytest.raises(CacheUnusable, match="others are writing"):
+            cache.stats()
+    fence.close()
+
+
+def test_damage_that_is_found_by_adding_up_is_told_and_set_aside(path: Path) -> None:
+    filled(path, 300)
+    with closing(SQLiteCache(path)) as cache:
+        assert cache.get("key-1", NOW) is not None
+        content = bytearray(path.read_bytes())
+        content[8192:] = b"\xff" * (len(content) - 8192)
+        path.write_bytes(content)
+
+        with pytest.raises(CacheUnusable, match="cannot be read"):
+            cache.usage()
+        assert cache.put(entry("new")).result(10)
+
+        assert cache.stats().entries == 1
+    assert len(aside(path)) == 1
+
+
+def test_where_no_thread_can_be_started_the_caller_writes(
+    cache: SQLiteCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        kept = cache.put(entry("a"))
+
+    assert kept.done()
+    assert kept.result()
+    assert cache.get("a", NOW) == entry("a")
+
+
 # -- size, uses, log -------------------------------------------------------------------
 
 
