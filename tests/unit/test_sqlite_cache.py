@@ -218,6 +218,25 @@ def test_a_damaged_row_is_a_miss_and_goes(
     assert cache.get(key, NOW) == entry(key)
 
 
+def test_damaged_rows_do_not_stop_the_sweeping(path: Path) -> None:
+    dropped: list[str] = []
+    with closing(SQLiteCache(path, 100, dropped.extend)) as cache:
+        for i in range(3):
+            assert cache.put(entry(f"{i}", b"x" * 30)).result(10)
+        with closing(raw(path)) as connection:
+            connection.execute(
+                "UPDATE entries SET size = x'00', task_key = 7, ref = x'ff'"
+            )
+
+        assert [(u.task_key, u.entries) for u in cache.usage()] == [("7", 3)]
+        for i in range(5):
+            assert cache.put(entry(f"new {i}", b"x" * 30)).result(10)
+
+        assert cache.stats().bytes <= 100
+        assert cache.clear().evicted > 0
+    assert dropped[:3] == ["\ufffd"] * 3
+
+
 def test_one_who_has_a_damaged_file_open_goes_on_with_the_new_one(path: Path) -> None:
     filled(path, 60)
     with closing(SQLiteCache(path)) as one, closing(SQLiteCache(path)) as other:

@@ -32,10 +32,11 @@ _SECONDS_BETWEEN_TRIES: Final = 1.0
 # What Python raises of damaged values, besides what SQLite says.
 _OF_DAMAGED_ROWS: Final = (ValueError, TypeError, OverflowError, MemoryError)
 
-_STATS: Final = "SELECT count(*), coalesce(sum(size), 0) FROM entries"
+_STATS: Final = "SELECT count(*), coalesce(sum(CAST(size AS INTEGER)), 0) FROM entries"
 _USAGE: Final = """
-SELECT task_key, max(task_name), count(*), sum(size) FROM entries
-GROUP BY task_key ORDER BY 4 DESC, 1
+SELECT coalesce(CAST(task_key AS TEXT), ''), coalesce(max(CAST(task_name AS TEXT)), ''),
+    count(*), coalesce(sum(CAST(size AS INTEGER)), 0)
+FROM entries GROUP BY task_key ORDER BY 4 DESC, 1
 """
 
 

@@ -18,12 +18,20 @@ __all__ = (
     "total_bytes",
 )
 
-_TOTAL: Final = "SELECT coalesce(sum(size), 0) FROM entries"
-_EXPIRED: Final = "SELECT rowid, size, ref FROM entries WHERE expires <= ?"
-_OLDEST: Final = "SELECT rowid, size, ref FROM entries ORDER BY used, rowid"
-_ALL: Final = (
-    "SELECT rowid, size, ref FROM entries WHERE :task IS NULL OR task_key = :task"
-)
+# Of damaged rows too these have to be a number and a text, or they would stay for ever.
+_TOTAL: Final = "SELECT coalesce(sum(CAST(size AS INTEGER)), 0) FROM entries"
+_EXPIRED: Final = """
+SELECT rowid, coalesce(CAST(size AS INTEGER), 0), CAST(ref AS TEXT) FROM entries
+WHERE expires <= ?
+"""
+_OLDEST: Final = """
+SELECT rowid, coalesce(CAST(size AS INTEGER), 0), CAST(ref AS TEXT) FROM entries
+ORDER BY used, rowid
+"""
+_ALL: Final = """
+SELECT rowid, coalesce(CAST(size AS INTEGER), 0), CAST(ref AS TEXT) FROM entries
+WHERE :task IS NULL OR task_key = :task
+"""
 
 
 def put_entry(connection: sqlite3.Connection, key: str, entry: CacheEntry) -> bool:
@@ -94,9 +102,12 @@ def _swept(expired: list[Any], evicted: list[Any]) -> CacheSwept:
         expired=len(expired),
         evicted=len(evicted),
         bytes=sum(row[1] for row in both),
-        refs=tuple(
-            row[2].decode("utf-8", "surrogatepass")
-            for row in both
-            if row[2] is not None
-        ),
+        refs=tuple(_text(row[2]) for row in both if row[2] is not None),
     )
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
