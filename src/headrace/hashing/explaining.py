@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.exceptions import HashError
 from headrace.hashing.encoding import digest, encode
@@ -28,8 +27,8 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPart:
+# Named tuples: dataclasses would make up a third of what it takes to import this package.
+class KeyPart(NamedTuple):
     """One of the things that a cache key is made of.
 
     Attributes:
@@ -43,8 +42,7 @@ class KeyPart:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyChange:
+class KeyChange(NamedTuple):
     """One part in which two keys differ.
 
     Attributes:
