@@ -6,7 +6,6 @@ Reads and writes the index only: no cached value is looked into.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace._text import one_line
-from headrace.caching import TaskUsage, home_directory, index_path
+from headrace.caching import TaskUsage, index_path
 from headrace.caching.sqlite import SQLiteCache
 from headrace.exceptions import CacheUnusable
+from headrace.settings import current_settings
 
 __all__ = ("main",)
 
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         does not understand.
     """
     given = _parser().parse_args(arguments)
-    home = home_directory(os.environ) if given.home is None else given.home
-    path = index_path(home.expanduser().absolute())
+    home = current_settings().home if given.home is None else given.home
+    path = index_path(home)
     if not path.exists():
         _say(f"There is no cache yet: {path} does not exist.")
         return 0

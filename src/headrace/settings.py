@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import Field, asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 __all__ = (
@@ -76,12 +75,13 @@ def _seconds_above_0(given: object) -> float:
     return number
 
 
-def _folder(given: Any) -> Path:
+def _folder(given: Any) -> str:
+    """A text, as importing pathlib takes some milliseconds that few programs need."""
     try:
-        path = Path(given)
+        path: object = os.fspath(given)
     except TypeError:
         raise ValueError("it is no path") from None
-    if not str(given).strip() or "\0" in str(given):
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
         raise ValueError("it names no folder")
     return path
 
@@ -119,7 +119,7 @@ def _secret(given: object) -> Secret | None:
     if given is None or isinstance(given, Secret):
         return given
     if not isinstance(given, str):
-        raise ValueError("it is no text")
+        raise ValueError("it is no text")  # noqa: TRY004 - as all checks here
     if len(given) < _FEWEST_OF_A_KEY:
         raise ValueError(f"it has {len(given)} characters")
     return Secret(given)
@@ -234,8 +234,8 @@ class Settings:
     max_run_records: int = _setting(10_000, _whole(0), "a whole number >= 0")
     track_results: bool = _setting(True, _truth, "true or false")
     warn_of_duplicate_names: bool = _setting(True, _truth, "1 or 0")
-    home: Path = _setting(Path("~/.headrace"), _folder, "a folder")
-    signing_key: Secret | None = _setting(None, _secret, "at least 16 characters")
+    home: str = _setting("~/.headrace", _folder, "a folder")
+    signing_key: Secret | None = _setting(None, _secret, "at least 16 characters")  # noqa: RUF009
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -11,6 +11,11 @@ import pytest
 NOT_AT_ONCE = {
     "cloudpickle",
     "concurrent.futures.process",
+    "headrace.caching",
+    "headrace.hashing",
+    "headrace.results",
+    "headrace.serializers",
+    "headrace.storage",
     "headrace.testing",
     "importlib.metadata",
     "multiprocessing",

@@ -14,11 +14,11 @@ from headrace.caching import (
     CacheEntry,
     CacheStore,
     MemoryCache,
-    home_directory,
     index_path,
     open_index,
 )
 from headrace.caching.sqlite import SQLiteCache
+from headrace.settings import Settings
 from headrace.testing import CacheStoreContract
 
 NOW = 1_700_000_000.0
@@ -100,10 +100,9 @@ def test_the_latest_used_stay(steps: list[tuple[str, bool]], bound: int) -> None
 # -- where it is -----------------------------------------------------------------------
 
 
-def test_the_home_is_what_the_variable_says() -> None:
-    assert home_directory({"HEADRACE_HOME": "/srv/x"}) == Path("/srv/x")
-    assert home_directory({"HEADRACE_HOME": " "}) == Path.home() / ".headrace"
-    assert home_directory({"HEADRACE_HOME": "~/y"}) == Path.home() / "y"
+def test_the_index_is_in_the_home_that_the_setting_names() -> None:
+    assert index_path("/srv/x") == Path("/srv/x/cache.sqlite3")
+    assert index_path(Settings().home) == Path.home() / ".headrace/cache.sqlite3"
 
 
 def test_an_index_is_opened_without_touching_anything(tmp_path: Path) -> None:

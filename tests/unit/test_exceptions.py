@@ -7,12 +7,14 @@ import pytest
 from headrace import exceptions
 from headrace.exceptions import (
     BlockedLoop,
+    CacheUnusable,
     CancelledRun,
     CrashedRun,
     DamagedResult,
     DeadlockError,
     FailedRun,
     ForkedRuntime,
+    HashError,
     HeadraceError,
     InternalError,
     InvalidNameError,
@@ -59,6 +61,8 @@ EXAMPLES: list[BaseException] = [
     ResultTooLarge(None, 11, 10),
     InvalidStorageKey("'..' is in the key. Leave it out."),
     StoredException("app.Broken", "it broke."),
+    HashError("args[0]", "_thread.lock", "it is a lock"),
+    CacheUnusable("it is damaged. Remove it."),
     UpstreamTaskError("load-0", "fetch-0", "Failed", "FAILED"),
     WorkerDied("load-0", 4711, exit_code=7),
     NotPicklable("load-0", "the result", "lock", "TypeError: no"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import sys
 from collections import OrderedDict, UserDict, UserList, defaultdict, deque
 from collections.abc import Callable
@@ -244,11 +245,14 @@ def steps_of(act: Callable[[], object]) -> int:
         return step
 
     before = sys.gettrace()
+    gc.collect()  # or what it frees meanwhile, of other tests, would be counted too
+    gc.disable()
     sys.settrace(step)
     try:
         act()
     finally:
         sys.settrace(before)
+        gc.enable()
     return steps
 
 

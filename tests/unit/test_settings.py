@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextvars
 import pickle
 from dataclasses import FrozenInstanceError, asdict, fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_run_records": 10_000,
         "track_results": True,
         "warn_of_duplicate_names": True,
-        "home": Path("~/.headrace"),
+        "home": "~/.headrace",
         "signing_key": None,
     }
 
@@ -63,7 +62,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         ("TRACK_RESULTS", "false", "track_results", False),
         ("TRACK_RESULTS", "Yes", "track_results", True),
         ("WARN_OF_DUPLICATE_NAMES", "0", "warn_of_duplicate_names", False),
-        ("HOME", "/data/headrace", "home", Path("/data/headrace")),
+        ("HOME", "/data/headrace", "home", "/data/headrace"),
         ("SIGNING_KEY", "s" * 16, "signing_key", Secret("s" * 16)),
     ],
 )  # fmt: skip

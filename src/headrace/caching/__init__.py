@@ -6,7 +6,7 @@ file that processes share. Others implement `CacheStore`.
 
 from __future__ import annotations
 
-from headrace.caching.home import home_directory, index_path, open_index
+from headrace.caching.home import index_path, open_index
 from headrace.caching.memory import MemoryCache
 from headrace.caching.records import CacheEntry, CacheStats, CacheSwept, TaskUsage
 from headrace.caching.store import CacheStore
@@ -18,7 +18,6 @@ __all__ = (
     "CacheSwept",
     "MemoryCache",
     "TaskUsage",
-    "home_directory",
     "index_path",
     "open_index",
 )

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from headrace.caching.store import CacheStore
 
-__all__ = ("home_directory", "index_path", "open_index")
+__all__ = ("index_path", "open_index")
 
-_VARIABLE: Final = "HEADRACE_HOME"
-_DEFAULT: Final = "~/.headrace"
 _FILE: Final = "cache.sqlite3"
 
 
-def home_directory(environ: Mapping[str, str]) -> Path:
-    """What ``HEADRACE_HOME`` says, else ``~/.headrace``."""
-    return Path(environ.get(_VARIABLE, "").strip() or _DEFAULT).expanduser()
-
-
-def index_path(home: Path) -> Path:
-    """The file of the index in a home directory."""
-    return home / _FILE
+def index_path(home: str | Path) -> Path:
+    """The file of the index in a home directory, as the setting ``home`` names it."""
+    return Path(home).expanduser().absolute() / _FILE
 
 
 def open_index(

@@ -53,7 +53,7 @@ class LocalFileSystem:
 
     def __init__(self, basepath: str | os.PathLike[str] | None = None) -> None:
         if basepath is None:
-            basepath = current_settings().home / "storage"
+            basepath = Path(current_settings().home) / "storage"
         text: Any = os.fspath(basepath)
         if not isinstance(text, str):
             raise TypeError(f"basepath={basepath!r} is no text. Give a str or a Path.")

@@ -54,7 +54,7 @@ class Signer:
         """One with the ``signing_key`` of the settings, else with a key in ``home``."""
         if settings.signing_key is not None:
             return cls(None, settings.signing_key.get_secret_value())
-        return cls(settings.home.expanduser())
+        return cls(Path(settings.home).expanduser())
 
     @classmethod
     def of_secret(cls, secret: str) -> Signer:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from headrace.exceptions import StorageError
-from headrace.settings import Settings
+from headrace.settings import Secret, Settings
 from headrace.storage import Signer
 
 
@@ -112,7 +111,7 @@ def test_a_key_that_is_cut_off_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_key_of_the_settings_is_on_no_disk(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, signing_key=SecretStr("0123456789abcdef"))
+    settings = Settings(home=str(tmp_path), signing_key=Secret("0123456789abcdef"))
 
     signer = Signer.of_settings(settings)
 
@@ -127,7 +126,7 @@ def test_a_folder_of_the_settings_may_begin_with_a_tilde(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    _ = Signer.of_settings(Settings(home=Path("~/kept"))).key
+    _ = Signer.of_settings(Settings(home="~/kept")).key
 
     assert (tmp_path / "kept/signing.key").exists()
 
