@@ -78,7 +78,7 @@ def _seconds_above_0(given: object) -> float:
 def _folder(given: Any) -> str:
     """A text, as importing pathlib takes some milliseconds that few programs need."""
     try:
-        path: object = os.fspath(given)
+        path = cast("str | bytes", os.fspath(given))
     except TypeError:
         raise ValueError("it is no path") from None
     if not isinstance(path, str) or not path.strip() or "\0" in path:
