@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextvars
 import pickle
 from dataclasses import FrozenInstanceError, asdict, fields
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -237,3 +238,36 @@ def test_a_wrong_temporary_setting_is_refused(
         pass
 
     assert current_settings() == Settings()
+
+
+# -- the home and its secret ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [" ", "a\0b", 3, b"/data"])
+def test_a_home_that_names_no_folder_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"home cannot be .* Set it to a folder"):
+        Settings(home=given)
+
+
+def test_a_home_may_be_a_path() -> None:
+    given: Any = PurePosixPath("/data/headrace")
+
+    assert Settings(home=given).home == "/data/headrace"
+
+
+@pytest.mark.parametrize("given", ["fifteen letters", 1234567890123456])
+def test_a_signing_key_that_is_refused_is_not_shown(given: Any) -> None:
+    with pytest.raises(ValueError, match="at least 16 characters") as refused:
+        Settings(signing_key=given)
+
+    assert str(given) not in str(refused.value)
+
+
+def test_a_signing_key_is_shown_nowhere() -> None:
+    settings = Settings.from_environment({"HEADRACE_SIGNING_KEY": "sixteen letters!"})
+
+    assert settings.signing_key is not None
+    assert settings.signing_key.get_secret_value() == "sixteen letters!"
+    assert "sixteen" not in f"{settings} {settings!r} {settings.signing_key}"
+    assert hash(settings.signing_key) == hash(Secret("sixteen letters!"))
+    assert pickle.loads(pickle.dumps(settings)) == settings
