@@ -140,6 +140,7 @@ async def _crowds_ended(run: Any, wait_for: object) -> object:
             read = scheduler.loop.create_future()
             crowd.add_waiter(read)
             await read
+        await asyncio.sleep(0)  # what follows has a turn of its own
     return wait_for
 
 

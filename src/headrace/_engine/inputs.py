@@ -203,7 +203,8 @@ def may_be_crowded(run: Any, wait_for: object) -> bool:
 def _watch(scheduler: Any, crowds: Iterable[Crowd]) -> None:
     for crowd in crowds:
         if scheduler.is_here():
-            crowd.watch(scheduler)
+            # Soon: to look at so many, and copy the list, took a while already.
+            scheduler.loop.call_soon(crowd.watch, scheduler)
         else:
             scheduler.call(crowd.watch, scheduler)
 

@@ -62,9 +62,11 @@ class Gate:
         self._left = 1  # to begin to wait
         self._scheduler: Any = None
 
-    def sources(self) -> list[Any]:
+    def sources(self) -> Sequence[Any]:
         """What is waited for, until all have ended."""
-        return [*self._required, *self._tolerated]
+        if not self._tolerated:
+            return self._required  # not copied: there may be very many
+        return (*self._required, *self._tolerated)
 
     def watch(self, scheduler: Any) -> None:
         """Begin to wait, before the first run does. On the loop, once."""
@@ -173,7 +175,8 @@ class Crowd(Gate):
 
     def data(self) -> Any:
         """What the run is given: of each future what it gave. All have completed."""
-        return self._kind(self._data)
+        # Asked for once; a copy of so many would take a while.
+        return self._data if self._kind is list else self._kind(self._data)
 
 
 class Shared:
