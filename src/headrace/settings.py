@@ -207,7 +207,8 @@ class Settings:
             returned is recorded as coming from that run.
         warn_of_duplicate_names: Whether two tasks of one name in one module make a
             warning.
-        home: The folder of what headrace keeps: results, and the key that signs them.
+        home: The folder of what headrace keeps: results, the key that signs them, and
+            the index of the cache.
         signing_key: A secret of at least 16 characters in place of that key, for
             programs on several machines that read each other's results.
 

@@ -54,7 +54,9 @@ class Signer:
         """One with the ``signing_key`` of the settings, else with a key in ``home``."""
         if settings.signing_key is not None:
             return cls(None, settings.signing_key.get_secret_value())
-        return cls(Path(settings.home).expanduser())
+        # Absolute at once, as storages are: the key is made later, and the process may
+        # have gone to another directory by then.
+        return cls(Path(settings.home).expanduser().absolute())
 
     @classmethod
     def of_secret(cls, secret: str) -> Signer:

@@ -143,3 +143,15 @@ def test_a_signature_is_that_of_the_standard_library() -> None:
     hasher.update(b"some bytes")
 
     assert hasher.digest() == hmac.digest(signer.key, b"some bytes", "sha256")
+
+
+def test_the_home_is_where_it_was_when_the_signer_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    signer = Signer.of_settings(Settings(home="kept"))
+    monkeypatch.chdir(tmp_path / "second")
+
+    assert signer.key == (tmp_path / "first/kept/signing.key").read_bytes()
