@@ -175,8 +175,6 @@ def gather_crowds(run: Any, wait_for: object) -> tuple[object, list[Crowd]]:
     crowds: list[Crowd] = []
 
     def gathered(value: Any) -> Any:
-        if type(value) not in ROWS or len(value) <= FEW:
-            return value
         crowd = crowd_of(run.scope, run.name, value)
         if crowd is None:
             return value
@@ -190,7 +188,7 @@ def gather_crowds(run: Any, wait_for: object) -> tuple[object, list[Crowd]]:
 
 
 def may_be_crowded(run: Any, wait_for: object) -> bool:
-    """Whether `gather_crowds` is worth a call."""
+    """Whether `gather_crowds` is worth a call. Most runs come through here."""
     for value in run.args:
         if type(value) in ROWS and len(value) > FEW:
             return True

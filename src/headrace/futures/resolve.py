@@ -116,9 +116,9 @@ def crowd_of(scope: Any, name: str, value: Any) -> Crowd | None:
     Args:
         scope: That of the run which is given it.
         name: Of that run.
-        value: The argument, of one of the types in `ROWS`.
+        value: The argument.
     """
-    if len(value) <= FEW:
+    if type(value) not in ROWS or len(value) <= FEW:
         return None
     kinds = set(map(type, value))
     # Copied: its owner may change the list from now on.

@@ -14,7 +14,6 @@ from typing import (
     NoReturn,
     Self,
     TypeVar,
-    cast,
     overload,
 )
 
@@ -30,6 +29,7 @@ from headrace.futures.watching import (
     block_for_ends,
     checked_timeout,
     forget_in_turns,
+    in_turns,
     refuse_to_block,
     tell_loop,
 )
@@ -59,23 +59,6 @@ class DoneAndNotDone(NamedTuple, Generic[F]):
         return self
 
 
-class _Distinct(Generic[F]):
-    """Futures, each once, in the order in which they were given."""
-
-    __slots__ = ("known",)
-
-    def __init__(self) -> None:
-        self.known: dict[F, None] = {}
-
-    def add(self, given: Iterable[Any]) -> list[F]:
-        """Add some futures or submissions: those that are new."""
-        known = self.known
-        futures = cast("Iterator[F]", map(_future_of, given))
-        new = [future for future in dict.fromkeys(futures) if future not in known]
-        known.update(dict.fromkeys(new))
-        return new
-
-
 class _Wait(Generic[F]):
     """What `wait` gives in coroutine code: to be awaited, and for nothing else."""
 
@@ -89,14 +72,17 @@ class _Wait(Generic[F]):
         return self._ended().__await__()
 
     async def _ended(self) -> DoneAndNotDone[F]:
-        distinct: _Distinct[F] = _Distinct()
-        for start in range(0, len(self._given), TURN):
-            if start:
-                await asyncio.sleep(0)
-            distinct.add(self._given[start : start + TURN])
-        futures = list(distinct.known)
+        known: dict[F, None] = {}
+        await in_turns(lambda value: known.setdefault(_future_of(value)), self._given)
+        futures = list(known)
         await await_ends(futures, self._timeout)
-        return await _sorted_out_in_turns(futures)
+        found = DoneAndNotDone[F](set(), set())
+
+        def sort(future: F) -> None:
+            (found.done if _is_done(future) else found.not_done).add(future)
+
+        await in_turns(sort, futures)
+        return found
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
@@ -136,7 +122,7 @@ def wait(futures: Iterable[Any], timeout: float | None = None) -> Any:
     checked_timeout(timeout)
     if not is_plain_code():
         return _Wait[TaskFuture[Any]](given, timeout)
-    wanted: list[TaskFuture[Any]] = _Distinct[TaskFuture[Any]]().add(given)
+    wanted: list[TaskFuture[Any]] = _distinct(given)
     block_for_ends(
         wanted,
         timeout,
@@ -179,7 +165,7 @@ class as_completed(Generic[F]):
         self._timeout = checked_timeout(timeout)
 
     def __iter__(self) -> Iterator[F]:
-        futures = _Distinct[F]().add(self._given)
+        futures: list[F] = _distinct(self._given)
         for future in futures:
             if not future.done():
                 refuse_to_block(future, "for ... in as_completed()", "async for")
@@ -277,7 +263,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
         self._until = None if timeout is None else self._loop.time() + timeout
         self._left = len(given)
         self._arrivals: _Arrivals[F] = _Arrivals(self._loop)
-        self._distinct: _Distinct[F] = _Distinct()
+        self._known: dict[F, None] = {}
         self._looked_at = 0
 
     def __aiter__(self) -> Self:
@@ -302,7 +288,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
             except TimeoutError:
                 if not arrivals.queue:
                     self._forget()
-                    total = len(self._distinct.known)
+                    total = len(self._known)
                     raise _too_late(self._left, total, self._timeout) from None
             finally:
                 arrivals.waiters.discard(waiter)
@@ -314,7 +300,9 @@ class _InOrderOfEnding(AsyncIterator[F]):
     def _watch_some(self) -> None:
         start, self._looked_at = self._looked_at, self._looked_at + TURN
         given = self._given[start : self._looked_at]
-        new = self._distinct.add(given)
+        futures: list[F] = _distinct(given)
+        new = [future for future in futures if future not in self._known]
+        self._known.update(dict.fromkeys(new))
         for future in new:
             future.watch(self._arrivals)
         self._left -= len(given) - len(new)  # given before
@@ -322,7 +310,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
             self._arrivals.wake()
 
     def _forget(self) -> None:
-        futures = list(self._distinct.known)
+        futures = list(self._known)
         if running_loop() is self._loop:
             forget_in_turns(self._loop, futures, self._arrivals)
             return
@@ -345,16 +333,6 @@ def _is_done(future: TaskFuture[Any]) -> bool:
         return False
     future.see()
     return True
-
-
-async def _sorted_out_in_turns(futures: list[F]) -> DoneAndNotDone[F]:
-    found = DoneAndNotDone[F](set(), set())
-    for start in range(0, len(futures), TURN):
-        if start:
-            await asyncio.sleep(0)
-        for future in futures[start : start + TURN]:
-            (found.done if _is_done(future) else found.not_done).add(future)
-    return found
 
 
 def _too_late(left: int, total: int, timeout: float | None) -> TimeoutError:
@@ -380,6 +358,11 @@ def _given(values: Iterable[Any], verb: str) -> list[Any]:
                     f"what submit() or map() returned."
                 )
     return given
+
+
+def _distinct(given: Iterable[Any]) -> list[Any]:
+    """The futures in what was given, each once, in order."""
+    return list(dict.fromkeys(map(_future_of, given)))
 
 
 def _future_of(value: Any) -> Any:
