@@ -15,6 +15,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 __all__ = (
+    "FEWEST_OF_A_KEY",
     "PREFIX",
     "History",
     "Secret",
@@ -112,7 +113,8 @@ class Secret:
         return "Secret('**********')"
 
 
-_FEWEST_OF_A_KEY: Final = 16
+# So that it cannot be guessed.
+FEWEST_OF_A_KEY: Final = 16
 
 
 def _secret(given: object) -> Secret | None:
@@ -120,7 +122,7 @@ def _secret(given: object) -> Secret | None:
         return given
     if not isinstance(given, str):
         raise ValueError("it is no text")  # noqa: TRY004 - as all checks here
-    if len(given) < _FEWEST_OF_A_KEY:
+    if len(given) < FEWEST_OF_A_KEY:
         raise ValueError(f"it has {len(given)} characters")
     return Secret(given)
 

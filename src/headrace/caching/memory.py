@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
-from headrace.caching.records import CacheEntry, CacheStats, CacheSwept
+from headrace.caching.records import CacheEntry, CacheStats, CacheSwept, size_of
 from headrace.caching.store import (
     checked,
     done,
@@ -78,7 +78,7 @@ class MemoryCache:
                 return self._kept
             self._take(key)
             self._entries[key] = entry
-            self._bytes += _size(entry)
+            self._bytes += size_of(entry)
             dropped = self._make_room(self._max_entries, self._max_bytes)
         self._tell(dropped)
         return self._kept
@@ -141,17 +141,13 @@ class MemoryCache:
     def _take(self, key: str) -> CacheEntry | None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._bytes -= _size(entry)
+            self._bytes -= size_of(entry)
         return entry
 
     def _tell(self, dropped: list[CacheEntry]) -> None:
         refs = _refs(dropped)
         if refs and self._on_dropped is not None:
             self._on_dropped(refs)
-
-
-def _size(entry: CacheEntry) -> int:
-    return entry.size or len(entry.inline or b"")
 
 
 def _refs(entries: list[CacheEntry]) -> tuple[str, ...]:
@@ -163,6 +159,6 @@ def _swept(expired: list[CacheEntry], evicted: list[CacheEntry]) -> CacheSwept:
     return CacheSwept(
         expired=len(expired),
         evicted=len(evicted),
-        bytes=sum(map(_size, both)),
+        bytes=sum(map(size_of, both)),
         refs=_refs(both),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ("CacheEntry", "CacheStats", "CacheSwept", "TaskUsage")
+__all__ = ("CacheEntry", "CacheStats", "CacheSwept", "TaskUsage", "size_of")
 
 
 # Treated as frozen. Made at each hit, and a frozen one takes three times as long.
@@ -37,6 +37,11 @@ class CacheEntry:
     ref: str | None = None
     size: int = 0
     parts: str = ""
+
+
+def size_of(entry: CacheEntry) -> int:
+    """How many bytes the value of an entry has."""
+    return entry.size or len(entry.inline or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

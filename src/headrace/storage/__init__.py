@@ -5,12 +5,12 @@ from __future__ import annotations
 from headrace.storage.base import ResultStorage
 from headrace.storage.choosing import resolve_storage
 from headrace.storage.envelope import EnvelopeReader, EnvelopeWriter
+from headrace.storage.fsspec import FsspecStorage
 from headrace.storage.keys import checked_key, random_key
 from headrace.storage.local import LocalFileSystem
 from headrace.storage.memory import MemoryStorage
 from headrace.storage.objects import ObjectStorage
 from headrace.storage.signing import Signer
-from headrace.storage.specs import FsspecStorage
 
 __all__ = (
     "EnvelopeReader",

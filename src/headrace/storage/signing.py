@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.exceptions import StorageError
-from headrace.settings import Settings
+from headrace.settings import FEWEST_OF_A_KEY, Settings
 from headrace.storage.faults import storage_error
 
 __all__ = ("Signer",)
 
 _FILE: Final = "signing.key"
-_LEAST_CHARACTERS: Final = 16
 _DIGITS: Final = 64
 _CANNOT_LINK: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -41,10 +40,10 @@ class Signer:
         self._home = home
         self._key: bytes | None = None
         if secret is not None:
-            if len(secret) < _LEAST_CHARACTERS:
+            if len(secret) < FEWEST_OF_A_KEY:
                 raise ValueError(
                     f"the signing key has {len(secret)} characters, which can be "
-                    f"guessed. Set HEADRACE_SIGNING_KEY to {_LEAST_CHARACTERS} random "
+                    f"guessed. Set HEADRACE_SIGNING_KEY to {FEWEST_OF_A_KEY} random "
                     f"ones or more, such as `openssl rand -hex 32` prints."
                 )
             self._key = secret.encode("utf-8", "surrogateescape")

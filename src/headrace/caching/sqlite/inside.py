@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.caching.records import CacheEntry, CacheStats, CacheSwept
+from headrace.caching.records import CacheEntry, CacheStats, CacheSwept, size_of
 from headrace.caching.sqlite.connecting import Alarm, Database
 from headrace.caching.sqlite.files import Fence
 from headrace.caching.sqlite.reader import Reader
-from headrace.caching.sqlite.rows import size_of
 from headrace.caching.sqlite.statements import (
     clear_entries,
     note_uses,

@@ -10,7 +10,7 @@ import hashlib
 import marshal
 from typing import Any, Final
 
-from headrace.caching.records import CacheEntry
+from headrace.caching.records import CacheEntry, size_of
 
 __all__ = (
     "APPLICATION_ID",
@@ -20,7 +20,6 @@ __all__ = (
     "UPSERT",
     "entry_of",
     "row_of",
-    "size_of",
 )
 
 APPLICATION_ID: Final = 0x68656164
@@ -66,11 +65,6 @@ WHERE excluded.created >= entries.created
 """
 
 _VERSION: Final = 2
-
-
-def size_of(entry: CacheEntry) -> int:
-    """How many bytes its value has."""
-    return entry.size or len(entry.inline or b"")
 
 
 def row_of(key: str, entry: CacheEntry) -> tuple[Any, ...]:
