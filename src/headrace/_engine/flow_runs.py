@@ -97,14 +97,7 @@ async def await_flow(
     Raises:
         CancelledError: The caller was cancelled, and with it the flow run.
     """
-    shares = (
-        parent is not None
-        and parent.scheduler is not None
-        and parent.scheduler.is_here()
-    )
-    host = _host_of(parent, template, shares=shares)
-    if not shares:
-        host.open_here()
+    host, is_own = _host_here(parent, template)
     run = FlowRecord(spec, args, kwargs, host, parent)
     _entered(run)
     outcome: Outcome | None = None
@@ -130,9 +123,9 @@ async def await_flow(
     finally:
         run.scope.has_ended = True
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
-        if not shares and is_closed:
+        if is_own and is_closed:
             host.drop()
-        elif not shares:
+        elif is_own:
             await host.aclose()
     try:
         return run
@@ -166,6 +159,16 @@ async def _attempts(run: FlowRecord) -> Outcome:
         return await attempts(run, _limited, run.scope.reopen)
     finally:
         del run  # see `await_flow`
+
+
+def _host_here(parent: Scope | None, template: Host | None) -> tuple[Host, bool]:
+    """The host of a coroutine flow, open on this loop; whether it is its own to close."""
+    scheduler = None if parent is None else parent.scheduler
+    shares = scheduler is not None and scheduler.is_here()
+    host = _host_of(parent, template, shares=shares)
+    if not shares:
+        host.open_here()
+    return host, not shares
 
 
 def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
