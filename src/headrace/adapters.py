@@ -16,6 +16,10 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 __all__ = ("adapters_of", "converted")
 
+# pydantic looks for its plugins, on the disk, when the first of these is made. Now, and
+# not at the first call of a flow: that may be on a loop.
+TypeAdapter(int)
+
 
 def adapters_of(fn: Callable[..., Any], signature: Signature) -> dict[str, Any]:
     """A checker for each parameter that has an annotation, by its name.

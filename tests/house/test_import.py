@@ -50,6 +50,15 @@ def test_pydantic_is_imported_when_a_flow_with_annotations_is_defined() -> None:
     assert "pydantic" in loaded_by(defined)
 
 
+@pytest.mark.slow
+def test_its_first_call_imports_nothing_more() -> None:
+    # pydantic reads what is installed when it is first asked to check anything.
+    defined = "import headrace\nasync def f(x: int) -> None: ...\nf = headrace.flow(f)"
+    called = f"{defined}\nimport asyncio\nasyncio.run(f(1))"
+
+    assert loaded_by(called) - loaded_by(f"{defined}\nimport asyncio") == set()
+
+
 def loaded_by(code: str) -> set[str]:
     """The names of the modules that a fresh interpreter has after some code."""
     # Without `site`, what is installed for other projects cannot be loaded at its start.
