@@ -20,7 +20,7 @@ from headrace.retries import exponential_backoff
 from headrace.runtime import Runtime
 from headrace.settings import Settings, temporary_settings
 from headrace.states import State
-from headrace.tasks import Task, task
+from headrace.tasks import Task, task, task_input_hash
 
 __all__ = (
     "Flow",
@@ -45,6 +45,7 @@ __all__ = (
     "ref",
     "tags",
     "task",
+    "task_input_hash",
     "temporary_settings",
     "unmapped",
     "wait",

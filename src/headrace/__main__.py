@@ -1,6 +1,7 @@
 """``python -m headrace``: look at the cache, and tidy it, without a program of one's own.
 
-Reads and writes the index only: no cached value is looked into.
+No cached value is looked into; those that were stored for the cache alone are removed
+with their entries.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace._text import one_line
+from headrace.cached_values import remove_values
 from headrace.caching import TaskUsage, index_path
 from headrace.caching.sqlite import SQLiteCache
 from headrace.exceptions import CacheUnusable
@@ -112,6 +114,7 @@ def _stats(cache: SQLiteCache, given: Any) -> int:
 
 def _gc(cache: SQLiteCache, given: Any) -> int:
     swept = cache.gc(time.time(), given.max_size)
+    remove_values(swept.refs)
     _say(
         f"Removed {swept.expired} expired entries, and {swept.evicted} to make room: "
         f"{_told(swept.bytes)} of values."
@@ -128,6 +131,8 @@ def _clear(cache: SQLiteCache, given: Any) -> int:
         if not chosen:
             return _unknown(usage, given.task)
         swept = [cache.clear(each.task_key) for each in chosen]
+    for each in swept:
+        remove_values(each.refs)
     removed, values = sum(s.evicted for s in swept), sum(s.bytes for s in swept)
     _say(f"Removed {removed} entries: {_told(values)} of values.")
     return 0

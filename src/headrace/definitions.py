@@ -199,6 +199,10 @@ class Definition:
         if self._is_bound:
             self._bind(vars(self)["__self__"])
 
+    def __task_hash__(self) -> tuple[str, Any]:
+        """What it is in a cache key: the key of the task and its function."""
+        return self.spec.key, self.spec.fn
+
     def __repr__(self) -> str:
         spec = self.spec
         kind = "coroutine" if spec.is_async else "plain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, TypedDict, cast
 
 from headrace.callables import coroutine_form, is_coroutine_callable, is_of_module
@@ -18,6 +19,7 @@ from headrace.option_checks import (
     text_of,
 )
 from headrace.parameters import Binder, refuse_reserved
+from headrace.result_options import ResultOptions
 from headrace.retries import RetryDelay, RetryPolicy
 from headrace.run_names import RunName
 from headrace.settings import current_settings
@@ -29,6 +31,7 @@ __all__ = (
     "FlowOptions",
     "FlowRunOptions",
     "HookOptions",
+    "ResultStorageOptions",
     "TaskOptions",
     "TaskRunOptions",
     "flow_spec",
@@ -61,7 +64,30 @@ class HookOptions(TypedDict, total=False):
     on_cancellation: Iterable[HookFn] | None
 
 
-class TaskRunOptions(HookOptions, total=False):
+class ResultStorageOptions(TypedDict, total=False):
+    """What becomes of results, beside being given to those who ask.
+
+    Keys:
+        persist_result: Whether results are stored. By default they are if the options
+            below ask for it, or the flow, or the setting ``results_persist_by_default``.
+        result_storage: Where: a folder, as text or Path;
+            ``headrace.filesystems.LocalFileSystem(basepath=...)``; an object store. By
+            default where those of the flow around are, else in the folder that the
+            setting ``local_storage_path`` names.
+        result_serializer: How: ``"pickle"``, ``"json"``, ``"compressed/pickle"`` and so
+            on, or a `headrace.serializers.Serializer`. By default as for the flow
+            around, else as the setting ``results_default_serializer`` says.
+        cache_result_in_memory: False drops a result once it is stored; it is read again
+            each time somebody asks.
+    """
+
+    persist_result: bool | None
+    result_storage: Any
+    result_serializer: Any
+    cache_result_in_memory: bool
+
+
+class TaskRunOptions(HookOptions, ResultStorageOptions, total=False):
     """The options that `headrace.tasks.Task` takes by keyword only.
 
     Keys:
@@ -82,6 +108,14 @@ class TaskRunOptions(HookOptions, total=False):
             says, else as the setting ``logging_log_prints`` (False).
         interrupt: Whether the body of a plain function that has to stop may be
             interrupted in its thread, by `headrace.exceptions.RunInterrupted`.
+        result_storage_key: The key that a result is stored under: a template such as
+            ``"{flow_run.name}/{parameters[day]}.json"``; by default a random one.
+        cache_key_fn: ``(context, parameters) -> str | None``, plain or coroutine: a run
+            whose key was cached gives what the other gave, and does not execute. See
+            `headrace.tasks.task_input_hash` and `headrace.cache_policies`.
+        cache_expiration: How long that holds; by default for ever.
+        refresh_cache: True executes runs whatever is cached, and caches what they give;
+            by default as the setting ``tasks_refresh_cache`` says (False).
     """
 
     task_run_name: str | Callable[..., Any] | None
@@ -92,6 +126,10 @@ class TaskRunOptions(HookOptions, total=False):
     timeout_seconds: float | None
     log_prints: bool | None
     interrupt: bool
+    result_storage_key: str | None
+    cache_key_fn: Callable[..., Any] | None
+    cache_expiration: timedelta | None
+    refresh_cache: bool | None
 
 
 class TaskOptions(TaskRunOptions, total=False):
@@ -110,7 +148,7 @@ class TaskOptions(TaskRunOptions, total=False):
     version: str | None
 
 
-class FlowRunOptions(HookOptions, total=False):
+class FlowRunOptions(HookOptions, ResultStorageOptions, total=False):
     """The options that `headrace.flows.Flow` takes by keyword only.
 
     Keys:
@@ -173,7 +211,7 @@ def task_spec(
     shared = _shared(fn, name, options, "task")
     hooks: Hooks | None = shared["hooks"]
     functions = [fn] if hooks is None else [fn, *hooks.functions()]
-    is_bare = shared["run_name"] is None and hooks is None
+    is_bare = all(shared[each] is None for each in ("run_name", "hooks", "results"))
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
@@ -181,6 +219,7 @@ def task_spec(
         is_bare=is_bare,
         # Of its functions, those of the options included.
         is_lasting=shared["run_name"] is None
+        and shared["results"] is None
         and all(map(is_of_module, functions))
         and shared["policy"].condition is None
         and not callable(shared["policy"].retry_delay_seconds),
@@ -246,6 +285,7 @@ def _shared(
         "run_name": run_name,
         "log_prints": optional_flag_of(name, "log_prints", options.get("log_prints")),
         "hooks": Hooks.of(name, noun, options),
+        "results": ResultOptions.of(name, options, binder),
     }
 
 

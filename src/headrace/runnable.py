@@ -18,11 +18,22 @@ from headrace.hookable import Hookable
 from headrace.runs import Record
 from headrace.states import State
 
-__all__ = ("Doors", "Runnable")
+__all__ = ("Doors", "Runnable", "result_option")
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+
+def result_option(name: str, default: Any = None) -> Callable[[Any], Any]:
+    """Reads an option of results from a spec, as it was given; for an `Option`."""
+
+    def read(spec: Any) -> Any:
+        return (
+            default if spec.results is None else spec.results.given.get(name, default)
+        )
+
+    return read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,12 @@ class Runnable(Hookable, Generic[P, R_co]):
     retry_delay_seconds = Option[Any](lambda spec: _shown_delay(spec.policy))
     timeout_seconds = Option[float | None](lambda spec: spec.timeout_seconds)
     log_prints = Option[bool | None](lambda spec: spec.log_prints)
+    persist_result = Option[bool | None](result_option("persist_result"))
+    result_storage = Option[Any](result_option("result_storage"))
+    result_serializer = Option[Any](result_option("result_serializer"))
+    cache_result_in_memory = Option[bool](
+        result_option("cache_result_in_memory", default=True)
+    )
 
     @property
     def fn(self) -> Callable[P, R_co]:

@@ -12,16 +12,17 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import Field, asdict, dataclass, field, fields
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
 __all__ = (
     "FEWEST_OF_A_KEY",
     "PREFIX",
+    "CacheIndex",
     "History",
     "Secret",
     "Settings",
     "current_settings",
-    "logs_prints_by_default",
+    "is_switched_on",
     "temporary_settings",
 )
 
@@ -31,6 +32,7 @@ T = TypeVar("T")
 PREFIX: Final = "HEADRACE_"
 
 History: TypeAlias = Literal["full", "last", "off"]
+CacheIndex: TypeAlias = Literal["sqlite", "memory"]
 
 
 # -- What a setting may be ----------------------------------------------------------
@@ -170,10 +172,23 @@ def _truth(given: object) -> bool:
         raise ValueError("it is neither true nor false") from None
 
 
-def _history(given: object) -> History:
-    if given in ("full", "last", "off"):
-        return given
-    raise ValueError("there is no such choice")
+def _text(given: object) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise ValueError("it is no text")
+    return given.strip()
+
+
+def _optional(check: Callable[[object], T]) -> Callable[[object], T | None]:
+    return lambda given: None if given is None else check(given)
+
+
+def _choice(choices: Any) -> Callable[[object], Any]:
+    def check(given: object) -> object:
+        if given in get_args(choices):
+            return given
+        raise ValueError("there is no such choice")
+
+    return check
 
 
 def _setting(default: T, check: Callable[[object], object], allowed: str) -> T:
@@ -209,6 +224,18 @@ class Settings:
             returned is recorded as coming from that run.
         warn_of_duplicate_names: Whether two tasks of one name in one module make a
             warning.
+        results_persist_by_default: Whether results are stored where neither a task nor
+            its flow says.
+        results_default_serializer: How, where neither says: the name of a serializer.
+        local_storage_path: The folder where, likewise; None for ``storage`` in `home`.
+        max_result_bytes: How large a stored result may be: a run that gives a larger one
+            fails. None for any size.
+        tasks_refresh_cache: Whether runs execute whatever is cached, where their task
+            does not say.
+        cache_index: Where it is written down what is cached: "sqlite", a file in `home`
+            that processes share, or "memory", as long as the runtime lasts.
+        cache_max_bytes: How large all cached values may be together: what was used
+            longest ago has to go. None for any size.
         home: The folder of what headrace keeps: results, the key that signs them, and
             the index of the cache.
         signing_key: A secret of at least 16 characters in place of that key, for
@@ -233,10 +260,23 @@ class Settings:
     cancel_grace_seconds: float = _setting(5.0, _seconds, "seconds >= 0")
     abandon_after_seconds: float = _setting(0.04, _seconds, "seconds >= 0")
     hook_timeout_seconds: float = _setting(30.0, _seconds_above_0, "seconds > 0")
-    history: History = _setting("full", _history, "'full', 'last' or 'off'")  # noqa: RUF009
+    history: History = _setting("full", _choice(History), "'full', 'last' or 'off'")  # noqa: RUF009
     max_run_records: int = _setting(10_000, _whole(0), "a whole number >= 0")
     track_results: bool = _setting(True, _truth, "true or false")
     warn_of_duplicate_names: bool = _setting(True, _truth, "1 or 0")
+    results_persist_by_default: bool = _setting(False, _truth, "true or false")
+    results_default_serializer: str = _setting("pickle", _text, "the name of one")
+    local_storage_path: str | None = _setting(None, _optional(_folder), "a folder")
+    max_result_bytes: int | None = _setting(
+        None, _optional(_whole(0)), "a whole number of bytes"
+    )
+    tasks_refresh_cache: bool = _setting(False, _truth, "true or false")
+    cache_index: CacheIndex = _setting(  # noqa: RUF009
+        "sqlite", _choice(CacheIndex), "'sqlite' or 'memory'"
+    )
+    cache_max_bytes: int | None = _setting(
+        None, _optional(_whole(1)), "a whole number of bytes >= 1"
+    )
     home: str = _setting("~/.headrace", _folder, "a folder")
     signing_key: Secret | None = _setting(None, _secret, "at least 16 characters")  # noqa: RUF009
 
@@ -322,15 +362,18 @@ def current_settings() -> Settings:
     return Settings.from_environment(os.environ) if current is None else current
 
 
-def logs_prints_by_default() -> bool:
-    """``logging_log_prints`` of the current settings.
+def is_switched_on(name: str) -> bool:
+    """One of the current settings that is off unless said otherwise.
 
-    A call outside of everything has to know, and 9 us for all of them is more than it
-    takes itself.
+    A call outside of everything has to know two of them, and 9 us for all is more than
+    it takes itself.
+
+    Args:
+        name: Such as ``"logging_log_prints"``.
     """
-    if _CURRENT.get() is None and f"{PREFIX}LOGGING_LOG_PRINTS" not in os.environ:
+    if _CURRENT.get() is None and f"{PREFIX}{name.upper()}" not in os.environ:
         return False
-    return current_settings().logging_log_prints
+    return bool(getattr(current_settings(), name))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.hooks import Hooks
 from headrace.parameters import Binder, ParameterNames
+from headrace.result_options import ResultOptions
 from headrace.retries import NO_RETRY, RetryPolicy
 from headrace.run_names import RunName
 from headrace.validation import Validator
@@ -31,7 +32,7 @@ class Facts:
     names: ParameterNames
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class TaskSpec:
     """The options of a task, checked.
 
@@ -48,6 +49,7 @@ class TaskSpec:
         run_name: How its runs are called, if not as usual.
         log_prints: Whether what bodies print is logged; None for what the flow says.
         hooks: What to call when a run enters a state, if anything.
+        results: What was said of storing and caching results, if anything.
         is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
             tasks, which must not pay for what the others ask for.
         is_lasting: Whether nothing is kept alive by keeping this: its functions live
@@ -71,6 +73,7 @@ class TaskSpec:
     run_name: RunName | None = None
     log_prints: bool | None = None
     hooks: Hooks | None = None
+    results: ResultOptions | None = None
     is_bare: bool = True
     is_lasting: bool = False
     owner: Any = None
@@ -83,7 +86,7 @@ class TaskSpec:
         return replace(self, fn=fn, call=call, binder=binder, is_lasting=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class FlowSpec:
     """The options of a flow, checked; see `TaskSpec` for those of the same name.
 
@@ -109,6 +112,7 @@ class FlowSpec:
     log_prints: bool | None = None
     task_runner: Any = None
     hooks: Hooks | None = None
+    results: ResultOptions | None = None
     is_lasting: bool = False  # a flow run has a scope, which is too much to keep
     owner: Any = None
     facts: Facts | None = field(default=None, init=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import (
     Any,
     Concatenate,
@@ -17,15 +18,24 @@ from typing import (
 
 from headrace._engine import doors
 from headrace._types import HasFn, Untold
+from headrace.cache_explanations import CacheExplanation, explain_cache
+from headrace.cache_keys import task_input_hash
 from headrace.definitions import Option, is_method_object
 from headrace.options import TaskOptions, TaskRunOptions, task_spec, with_settings
 from headrace.registry import register
 from headrace.retries import exponential_backoff
-from headrace.runnable import Doors
+from headrace.runnable import Doors, result_option
 from headrace.schedulable import Schedulable
 from headrace.specs import TaskSpec
 
-__all__ = ("BoundTask", "Task", "TaskDecorator", "exponential_backoff", "task")
+__all__ = (
+    "BoundTask",
+    "Task",
+    "TaskDecorator",
+    "exponential_backoff",
+    "task",
+    "task_input_hash",
+)
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -71,6 +81,10 @@ class Task(Schedulable[P, R_co]):
     retry_jitter_factor = Option[float | None](lambda spec: spec.policy.jitter_factor)
     retry_condition_fn = Option[Any](lambda spec: spec.policy.condition)
     interrupt = Option[bool](lambda spec: spec.interrupt)
+    result_storage_key = Option[str | None](result_option("result_storage_key"))
+    cache_key_fn = Option[Any](result_option("cache_key_fn"))
+    cache_expiration = Option[timedelta | None](result_option("cache_expiration"))
+    refresh_cache = Option[bool | None](result_option("refresh_cache"))
 
     def __init__(
         self,
@@ -107,6 +121,22 @@ class Task(Schedulable[P, R_co]):
             ValueError: A number makes no sense.
         """
         return self._with_options(changes)
+
+    def explain_cache(self, /, *args: Any, **kwargs: Any) -> CacheExplanation:
+        """Tell what the cache key of a run with these arguments is made of.
+
+        Prints it: each part with a digest, whether a run with this key is cached, and,
+        if not, which parts differ from the run of this task that was cached last.
+
+        Returns:
+            The same, to be looked at by code.
+
+        Raises:
+            ParameterBindError: The arguments do not fit.
+            ValueError: The task caches nothing.
+            TypeError: Its key function is a coroutine function.
+        """
+        return explain_cache(self.spec, args, kwargs)
 
     @property
     def task_key(self) -> str:

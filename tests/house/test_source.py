@@ -20,7 +20,17 @@ EVERY_SOURCE = pytest.mark.parametrize(
 # What few programs use and all would wait for, by the file that may import it late. It
 # says why there; `tests/house/test_import.py` shows that nothing else does it earlier.
 LATE = {
+    "src/headrace/_engine/caches.py": {"headrace.cached_values", "headrace.caching"},
     "src/headrace/_engine/keeping.py": {"cloudpickle"},
+    "src/headrace/_engine/plans.py": {"headrace._engine.result_plans"},
+    "src/headrace/cache_explanations.py": {"headrace.caching", "headrace.hashing"},
+    "src/headrace/cache_keys.py": {"headrace.hashing"},
+    "src/headrace/result_options.py": {
+        "headrace.hashing",
+        "headrace.serializers",
+        "headrace.storage",
+        "headrace.storage_keys",
+    },
     "src/headrace/task_runners.py": {"headrace._concurrency.processes"},
     "src/headrace/validation.py": {"headrace.adapters"},
 }

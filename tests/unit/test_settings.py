@@ -41,6 +41,13 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_run_records": 10_000,
         "track_results": True,
         "warn_of_duplicate_names": True,
+        "results_persist_by_default": False,
+        "results_default_serializer": "pickle",
+        "local_storage_path": None,
+        "max_result_bytes": None,
+        "tasks_refresh_cache": False,
+        "cache_index": "sqlite",
+        "cache_max_bytes": None,
         "home": "~/.headrace",
         "signing_key": None,
     }

@@ -136,7 +136,7 @@ class _Limited:
         run, task = self._run, self._task
         outcome = None
         if not task.done():
-            run.rare.is_left_behind = True
+            run.rare.is_last = True
             stopping.leave_behind(run.scope, task, run.name, run.rare.stop)
         elif task.cancelled():
             self._coro.close()  # it never took its first step

@@ -40,6 +40,8 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
+from headrace._engine.plans import plan_of
+from headrace._engine.result_steps import known_here
 from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
@@ -80,7 +82,7 @@ def call_run(
     """
     sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
-        _refuse_to_wait(spec, sources, (*args, *kwargs.values()))
+        _refuse_to_wait(scope, spec, sources, (*args, *kwargs.values()))
     run = new_run(scope, spec, args, kwargs)
     run.seen = True
     note_parent(run)
@@ -96,8 +98,10 @@ def call_run(
         if sources is not None:
             outcome = block_for_inputs(run, sources, f"{spec.name}()")
         if outcome is None:
-            outcome = _prepared_here(run) or attempts_here(run, _attempt_here)
-            if not (spec.is_bare and scope.is_bare):
+            is_bare = spec.is_bare and scope.is_bare
+            attempt = _attempt_here if is_bare else _attempt_and_save_here
+            outcome = _prepared_here(run) or attempts_here(run, attempt)
+            if not is_bare:
                 kept(run, outcome)
         if spec.hooks is not None:
             tell_of_end_here(run, outcome)
@@ -122,6 +126,7 @@ def _holds_loop(scope: Scope) -> bool:
 
 
 def _refuse_to_wait(
+    scope: Scope,
     spec: TaskSpec,
     sources: Inputs | None,
     inputs: tuple[Any, ...],
@@ -145,6 +150,8 @@ def _refuse_to_wait(
         reason = "it has a hook that is a coroutine function"
     elif spec.run_name is not None and spec.run_name.is_async:
         reason = "its task_run_name is a coroutine function"
+    elif spec.results is not None or scope.stores_results:
+        reason = "its result is stored or cached"
     if reason is not None:
         what = f"{spec.name}()"
         raise BlockedLoop(what, reason, way_out(what))
@@ -192,11 +199,22 @@ def _prepared_here(run: TaskFuture[Any]) -> Outcome | None:
     found = recall(run)
     if found is not None:
         return found
+    block_on = functools.partial(block_on_for, run)
     try:
-        name_here(run, functools.partial(block_on_for, run))
+        name_here(run, block_on)
+        plan = plan_of(run)
+        return None if plan is None else known_here(run, plan, block_on)
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
         return _FAILED, error
-    return None
+
+
+def _attempt_and_save_here(run: TaskFuture[Any]) -> Outcome:
+    outcome = _attempt_here(run)
+    plan = plan_of(run)
+    try:
+        return outcome if plan is None else plan.save(run, outcome)
+    finally:
+        del run, outcome  # see `call_run`
 
 
 def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:

@@ -13,6 +13,13 @@ from headrace._engine import hooking, naming, stopping
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
+from headrace._engine.plans import plan_of
+from headrace._engine.result_steps import (
+    PUT_ASIDE,
+    known_aside,
+    put_aside,
+    saved_in_task,
+)
 from headrace._text import one_line
 from headrace.context import CURRENT
 from headrace.futures import TaskFuture
@@ -98,8 +105,9 @@ async def _live_fully(  # noqa: C901 - hot as well
     Apart, so that the runs of most tasks do not pay for it.
     """
     spec = run.spec
+    plan = plan_of(run)
     has_more = spec.run_name is not None or run.scope.kept is not None
-    if has_more and not await _is_prepared(run, scheduler):
+    if (has_more or plan is not None) and not await _is_prepared(run, scheduler, plan):
         return
     run.started = time()
     run.attempts += 1
@@ -123,6 +131,8 @@ async def _live_fully(  # noqa: C901 - hot as well
         outcome = of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
+    if plan is not None:
+        outcome = await _saved(run, plan, outcome)
     kept(run, outcome)
     if must_ask(run, outcome[0]):
         await finish_asking(run, scheduler, outcome)
@@ -138,19 +148,34 @@ async def _live_fully(  # noqa: C901 - hot as well
     del run, outcome  # see `live`
 
 
-async def _is_prepared(run: TaskFuture[Any], scheduler: Any) -> bool:
-    """Name a run, unless it is known already; False after ending it."""
+async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:
+    """Name a run, unless it is known already; False if it is not to be attempted now."""
     known = recall(run)
-    if known is not None:
-        scheduler.attempt_ended(run, known)
-        return False
     try:
-        await naming.name_in_task(run)
+        if known is None:
+            await naming.name_in_task(run)
+            if plan is not None and not run.attempts:
+                known = await known_aside(run, plan, scheduler)
+        if known is PUT_ASIDE:
+            put_aside(scheduler, run)
+            return False
     except BaseException as error:  # noqa: BLE001 - the user's function may raise anything
         outcome = of_error(run, trimmed(error))
         scheduler.attempt_ended(run, outcome, may_go_on=False)
         return False
-    return True
+    if known is None:
+        return True
+    await hooking.conclude_in_task(run, scheduler, known)
+    return False
+
+
+async def _saved(run: TaskFuture[Any], plan: Any, outcome: Outcome) -> Outcome:
+    """Store and cache what an attempt gave, without limit; a cancel ends that too."""
+    stopping.lift_limit(run)
+    try:
+        return await saved_in_task(run, plan, outcome)
+    except BaseException as error:  # noqa: BLE001 - it was cancelled
+        return of_error(run, trimmed(error))
 
 
 def _never_started(run: TaskFuture[Any], scheduler: Any, error: BaseException) -> None:
@@ -169,6 +194,9 @@ async def finish_awaitable(
         outcome = of_value(run, await awaitable)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
+    plan = plan_of(run)
+    if plan is not None:
+        outcome = await _saved(run, plan, outcome)
     kept(run, outcome)
     if must_ask(run, outcome[0]):
         await finish_asking(run, scheduler, outcome)

@@ -42,6 +42,8 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
+from headrace._engine.plans import plan_of
+from headrace._engine.result_steps import known_in_task, saved_in_task
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
@@ -50,6 +52,7 @@ from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
+from headrace.futures.stored import preload
 from headrace.futures.watching import await_ends, block_for_ends
 from headrace.hooks import Hook
 from headrace.runs import Record
@@ -127,6 +130,8 @@ async def await_inputs(
         return None
     run.links = tuple(sources.links) or None
     await await_ends(pending(sources), None)
+    if run.scope.host.drops_results:
+        await preload([*sources.required, *sources.tolerated])
     return _put(run, sources)
 
 
@@ -269,8 +274,10 @@ async def await_run(
                 announce(run)
             outcome = await await_inputs(run, scope, wait_for)
             if outcome is None:
-                outcome = await _prepared(run) or await attempts(run, _attempt)
-                if not (spec.is_bare and scope.is_bare):
+                is_bare = spec.is_bare and scope.is_bare
+                attempt = _attempt if is_bare else _attempt_and_save
+                outcome = await _prepared(run) or await attempts(run, attempt)
+                if not is_bare:
                     kept(run, outcome)
         except asyncio.CancelledError as error:
             stop = run.rarely().stop
@@ -301,9 +308,19 @@ async def _prepared(run: TaskFuture[Any]) -> Outcome | None:
         return found
     try:
         await name_in_task(run)
+        plan = plan_of(run)
+        return None if plan is None else await known_in_task(run, plan)
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
         return _FAILED, error
-    return None
+
+
+async def _attempt_and_save(run: TaskFuture[Any]) -> Outcome:
+    outcome = await _attempt(run)
+    plan = plan_of(run)
+    try:
+        return outcome if plan is None else await saved_in_task(run, plan, outcome)
+    finally:
+        del run, outcome  # see `await_run`
 
 
 async def _attempt(run: TaskFuture[Any]) -> Outcome:

@@ -34,9 +34,10 @@ from headrace._engine.thread_calls import Body, in_thread
 from headrace._engine.verdict import log_unseen
 from headrace.exceptions import BlockedLoop
 from headrace.futures import TaskFuture
+from headrace.futures.stored import stored_in
 from headrace.runs import Record
 from headrace.specs import FlowSpec, TaskSpec
-from headrace.states import StateType
+from headrace.states import StateType, in_hand
 
 __all__ = (
     "Given",
@@ -72,7 +73,7 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
             own thread, an exception that is no `Exception` is raised as it is then.
     """
     if not return_state and run.phase is StateType.COMPLETED:
-        return run.outcome
+        return in_hand(run.outcome)
     state = run.last_state
     if return_state:
         return state
@@ -303,7 +304,12 @@ def coroutine_of(
 async def _given(
     make: Callable[[], Coroutine[Any, Any, Record]], *, return_state: bool
 ) -> Any:
+    run: Record | None = None
     try:
-        return outcome_of(await make(), return_state=return_state)
+        run = await make()
+        stored = None if return_state else stored_in(run)
+        if stored is not None and run.phase is StateType.COMPLETED:
+            return await stored.aload()
+        return outcome_of(run, return_state=return_state)
     finally:
-        del make
+        del make, run

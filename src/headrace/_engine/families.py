@@ -20,7 +20,7 @@ def note_parent(run: Any) -> None:
     """
     holder = CURRENT.get(None)
     if type(holder) in _RUNS:
-        run.rarely().parent_key = holder.run_key()
+        run.rarely().parent = holder
 
 
 def end_family(run: Any, phase: StateType) -> None:
@@ -29,11 +29,14 @@ def end_family(run: Any, phase: StateType) -> None:
     if rare.timer is not None:
         rare.timer.cancel()
         rare.timer = None
-    if rare.parent is not None:
-        rare.parent_key = rare.parent.run_key()
-        if rare.parent.rare.children is not None:
-            rare.parent.rare.children.discard(run)
+    parent = rare.parent
+    if parent is not None:
+        rare.parent_key = parent.run_key()
+        if parent.rare is not None and parent.rare.children is not None:
+            parent.rare.children.discard(run)
         rare.parent = None
+    if rare.result is not None:
+        rare.result.end(run, has_given=phase is StateType.COMPLETED)
     if rare.children and (phase is StateType.CANCELLED or rare.stop is not None):
         cancel_children(run)
 

@@ -39,6 +39,8 @@ from headrace._engine.in_place import announce, end
 from headrace._engine.naming import name_here, name_in_task
 from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
 from headrace._engine.places import leave
+from headrace._engine.plans import plan_of
+from headrace._engine.result_steps import saved_in_task
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
@@ -155,10 +157,13 @@ async def _attempts(run: FlowRecord) -> Outcome:
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return _FAILED, error
     run_logging.flow_began(run)
+    outcome: Outcome | None = None
     try:
-        return await attempts(run, _limited, run.scope.reopen)
+        outcome = await attempts(run, _limited, run.scope.reopen)
+        plan = plan_of(run)
+        return outcome if plan is None else await saved_in_task(run, plan, outcome)
     finally:
-        del run  # see `await_flow`
+        del run, outcome  # see `await_flow`
 
 
 def _host_here(parent: Scope | None, template: Host | None) -> tuple[Host, bool]:
@@ -301,10 +306,13 @@ def _attempts_here(run: FlowRecord) -> Outcome:
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return _FAILED, error
     run_logging.flow_began(run)
+    outcome: Outcome | None = None
     try:
-        return attempts_here(run, _attempt_here, run.scope.reopen)
+        outcome = attempts_here(run, _attempt_here, run.scope.reopen)
+        plan = plan_of(run)
+        return outcome if plan is None else plan.save(run, outcome)
     finally:
-        del run  # see `call_flow`
+        del run, outcome  # see `call_flow`
 
 
 def _attempt_here(run: FlowRecord) -> Outcome:

@@ -57,11 +57,16 @@ def hooks_at_end(run: Any, outcome: Outcome) -> tuple[Hook, ...]:
     phase, data = outcome
     hooks = run.spec.hooks
     is_held_back = phase is _CANCELLED and isinstance(data, UpstreamTaskError)
-    is_known = phase is _COMPLETED and not run.attempts
+    is_known = phase is _COMPLETED and not run.attempts and not _is_cached(run)
     if hooks is None or is_held_back or is_known:
         return ()
     found: tuple[Hook, ...] = hooks.ends.get(phase, ())
     return found
+
+
+def _is_cached(run: Any) -> bool:
+    rare = run.rare
+    return rare is not None and rare.result is not None and rare.result.is_cached
 
 
 # -- submitted runs, on the loop of their scheduler ---------------------------------

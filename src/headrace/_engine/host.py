@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until, this_face
+from headrace._concurrency.call_threads import in_new_thread, start_thread
 from headrace._concurrency.loops import HelperLoop, running_loop
 from headrace._concurrency.outlasting import outlast
 from headrace._concurrency.threads import Threads
 from headrace._engine import stopping
+from headrace._engine.caches import Caches
 from headrace._engine.deferred import refuse_waits
 from headrace._engine.in_place import end_abandoned
 from headrace._engine.records import ways_to_note
@@ -30,7 +32,7 @@ from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
 from headrace.runs import RunLog
-from headrace.settings import Settings, current_settings, logs_prints_by_default
+from headrace.settings import Settings, current_settings, is_switched_on
 
 __all__ = (
     "Host",
@@ -50,8 +52,9 @@ class Host:
     """One loop, one scheduler; opened when first needed, closed by whoever made it."""
 
     __slots__ = (
-        "_helper", "_lock", "_max_threads", "_settings",
-        "announcer", "is_derived", "log", "new_key", "pid", "scheduler",
+        "_caches", "_helper", "_lock", "_max_threads", "_root", "_settings",
+        "announcer", "cache", "drops_results", "is_derived",
+        "log", "new_key", "pid", "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -60,8 +63,13 @@ class Host:
         settings: Settings | None = None,
         observers: Iterable[Observer] = (),
         max_threads: int | None = None,
+        cache: Any = None,
     ) -> None:
         self._settings = settings
+        self._root = self  # the host of the runtime, or outermost flow
+        self._caches: Caches | None = None
+        self.drops_results = False  # whether any of its runs drop theirs from memory
+        self.cache = cache  # the index that was given, if one was
         self._max_threads = max_threads
         observers = tuple(observers)
         note = debug_note()
@@ -92,15 +100,34 @@ class Host:
     @property
     def log_prints(self) -> bool:
         """Whether prints are logged where neither a task nor a flow says."""
+        return self._is_switched_on("logging_log_prints")
+
+    @property
+    def stores_results(self) -> bool:
+        """Whether results are stored where neither a task nor a flow says."""
+        return self._is_switched_on("results_persist_by_default")
+
+    def _is_switched_on(self, setting: str) -> bool:
         if self._settings is None:
-            return logs_prints_by_default()
-        return self._settings.logging_log_prints
+            return is_switched_on(setting)
+        return bool(getattr(self._settings, setting))
+
+    @property
+    def caches(self) -> Caches:
+        """What is known of cached results; made at the first run that asks."""
+        if self._root is not self:
+            return self._root.caches
+        with self._lock:
+            if self._caches is None:
+                self._caches = Caches(self.settings, self.cache)
+            return self._caches
 
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
         host = Host(settings=self._settings, max_threads=self._max_threads)
         host.announcer, host.log = self.announcer, self.log
         host.is_derived = True
+        host._root = self._root
         return host
 
     @property
@@ -138,11 +165,13 @@ class Host:
     def close(self) -> None:
         """End the threads and the helper loop. Every scope has ended."""
         self._end_log()
+        if self._caches is not None and not self.is_forked():
+            self._caches.close()
         scheduler = self.scheduler
         if scheduler is None or self.is_forked():
             return
-        if scheduler.threads is not None:
-            scheduler.threads.close()
+        for threads in scheduler.own_threads():
+            threads.close()
         if self._helper is not None:
             try:
                 if self.announcer is not None:
@@ -162,17 +191,22 @@ class Host:
                 told: asyncio.Future[None] = scheduler.loop.create_future()
                 scheduler.call(settle, told)
                 await told
-            if scheduler.threads is not None:
-                await _end_of(scheduler.threads)
+            if self._caches is not None:
+                await in_new_thread(self._caches.close)
+            for threads in scheduler.own_threads():
+                await _end_of(threads)
         finally:
-            if scheduler.threads is not None:
-                scheduler.threads.close()
+            for threads in scheduler.own_threads():
+                threads.close()
 
     def drop(self) -> None:
         """Tell the threads to end, and wait for nothing."""
         self._end_log()
-        if self.scheduler is not None and self.scheduler.threads is not None:
-            self.scheduler.threads.close_soon(lambda: None)
+        if self._caches is not None:
+            start_thread(self._caches.close)
+        if self.scheduler is not None:
+            for threads in self.scheduler.own_threads():
+                threads.close_soon(lambda: None)
 
     def _end_log(self) -> None:
         """Note no more runs: the log may hold some, which lead here."""

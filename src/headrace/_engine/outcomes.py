@@ -161,7 +161,7 @@ def may_retry(run: Any, phase: StateType) -> bool:
         and policy is not None
         and run.attempts <= policy.retries
         and not run.scope.is_cancelled
-        and not (rare is not None and rare.is_left_behind)
+        and not (rare is not None and rare.is_last)
     )
 
 

@@ -132,7 +132,8 @@ def _is_swept(run: Any) -> bool:
     if home is not None and home.is_cancelled:
         return True
     parent = run.rare.parent if run.rare is not None else None
-    return parent is not None and parent.rare.stop is not None
+    rare = None if parent is None else parent.rare
+    return rare is not None and rare.stop is not None
 
 
 def _log_exception(run: Any, phase: StateType, outcome: object) -> bool:

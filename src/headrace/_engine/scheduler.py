@@ -40,6 +40,7 @@ from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
 from headrace._engine.records import note_end, ways_to_note
+from headrace._engine.result_steps import preload_inputs
 from headrace._engine.retrying import retry_later
 from headrace._engine.waking import Waker
 from headrace.events import Announcer
@@ -53,6 +54,7 @@ from headrace.states import FINAL, State, StateType
 __all__ = ("WINDOW", "Scheduler")
 
 WINDOW: Final = 64
+_MOST_SAVERS: Final = 8
 
 # A member looked up on its Enum costs 40 ns on 3.11, a global 5 ns.
 _PENDING: Final = StateType.PENDING
@@ -84,6 +86,7 @@ class Scheduler:
         self.zombies: set[asyncio.Task[Any]] = set()
         self.helpers: set[asyncio.Task[Any]] = set()
         self.threads: Threads[Any] | None = None
+        self.saving: Threads[Any] | None = None
         self.pools: list[Threads[Any]] = []  # these, and those of runners
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
         self.hook_watch = HookWatch(self)
@@ -201,7 +204,10 @@ class Scheduler:
             if kind is not _COMPLETED:
                 self._hold_back(run)
                 return
-        self.admit(run)
+        if self.host.drops_results:
+            preload_inputs(self, run)
+        else:
+            self.admit(run)
 
     def _hold_back(self, run: TaskFuture[Any]) -> None:
         name_held_back(run)
@@ -251,6 +257,17 @@ class Scheduler:
         if self.threads is None:
             self.threads = self.new_threads(None)
         return self.threads
+
+    def savers(self) -> Threads[Any]:
+        """The threads that store results and read them, beside those of plain bodies."""
+        if self.saving is None:
+            self.saving = self.new_threads(_MOST_SAVERS)
+        return self.saving
+
+    def own_threads(self) -> list[Threads[Any]]:
+        """Those that end with the host; those of a flow's runner end with that."""
+        both = (self.threads, self.saving)
+        return [threads for threads in both if threads is not None]
 
     def new_threads(self, limit: int | None) -> Threads[Any]:
         """Worker threads, so many at once; none is started before the first job."""

@@ -8,76 +8,24 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, Final
 from uuid import UUID
 
 from headrace._engine.known import KnownResults
+from headrace._engine.unseen import Unseen
 from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
 from headrace.logging.prints import log_prints_for, print_again_for
 from headrace.runs import Record, ScopeFacts
 from headrace.states import StateType
 
-__all__ = ("Scope", "Unseen", "context_of")
+__all__ = ("Scope", "context_of")
 
-_REMEMBERED: Final = 100
-
-
-class Unseen:
-    """Failures that nobody was given yet, the earliest submitted first.
-
-    Only so many are kept; of the others it is known how many there are.
-    """
-
-    __slots__ = ("_kept", "_latest", "_lock", "count")
-
-    def __init__(self) -> None:
-        self._kept: dict[int, Any] = {}
-        self._latest: Any = None  # of those, once looked for
-        self._lock = threading.Lock()  # failures are seen on any thread
-        self.count = 0
-
-    def add(self, run: Any) -> None:
-        """A run ended without a value, and nobody has been given that."""
-        with self._lock:
-            self.count += 1
-            if len(self._kept) >= _REMEMBERED:
-                # Looked for once as a rule: most runs fail in the order of submission.
-                if self._latest is None:
-                    self._latest = max(self._kept.values(), key=_order)
-                if _order(run) > _order(self._latest):
-                    return
-                self._forget(self._latest)
-            self._kept[id(run)] = run
-
-    def discard(self, run: Any) -> None:
-        """Somebody has been given its outcome."""
-        with self._lock:
-            self.count -= 1
-            self._forget(run)
-
-    def in_order(self) -> list[Any]:
-        """Those that are kept, in the order of their submission."""
-        with self._lock:
-            return sorted(self._kept.values(), key=_order)
-
-    def clear(self) -> None:
-        """Keep none of them any more: whoever had to be told has been."""
-        with self._lock:
-            self.count = 0
-            self._kept.clear()
-            self._latest = None
-
-    def _forget(self, run: Any) -> None:
-        self._kept.pop(id(run), None)
-        if run is self._latest:
-            self._latest = None
-
-
-def _order(run: Any) -> tuple[float, int]:
-    return run.created, run.number
+# Held only to make what few scopes have.
+_MAKING: Final = threading.Lock()
 
 
 class Scope:
@@ -109,6 +57,9 @@ class Scope:
         blocks: The loop that its plain body found running in its thread, and that
             cannot go on before the body ends.
         known: Which objects its runs gave; None before the first that can be known.
+        stores_results: Whether results of its runs are stored where their task does not
+            say.
+        plans: What becomes of the results of its tasks, by their specs; weakly.
         looks_at_prints: Whether prints are looked at on behalf of it.
     """
 
@@ -116,7 +67,8 @@ class Scope:
         "_counters", "_ended", "_facts", "active", "blocks", "body", "direct",
         "has_ended", "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
         "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
-        "pid", "place", "runner", "scheduler", "threads", "unseen", "waiting",
+        "pid", "place", "plans", "runner", "scheduler", "stores_results", "threads",
+        "unseen", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -141,7 +93,9 @@ class Scope:
         self.waiting: set[Any] = set()
         self.direct: set[Any] = set()
         self.unseen = Unseen()
-        self.is_bare = True
+        self.stores_results: bool = _stores_results(host, parent, owner)
+        self.is_bare = not self.stores_results
+        self.plans: Any = None
         self.is_cancelled = False
         self.has_ended = False
         self.on_idle: Callable[[], object] | None = None
@@ -256,6 +210,13 @@ class Scope:
     def seen(self, run: Any) -> None:
         """Somebody was given the outcome of a run that did not complete."""
         self.unseen.discard(run)
+
+    def make_plans(self) -> Any:
+        """Where plans are found, made now unless another thread has made it."""
+        with _MAKING:
+            if self.plans is None:
+                self.plans = weakref.WeakKeyDictionary()
+            return self.plans
 
     # -- another attempt of a flow ------------------------------------------------
 
@@ -377,6 +338,14 @@ class Scope:
                 return StateType.FAILED, run
             worst = worst or (kind, run)
         return worst
+
+
+def _stores_results(host: Any, parent: Scope | None, owner: Any) -> bool:
+    """Argument of the flow, else as around it, else as the settings say."""
+    said = None if owner is None else owner.spec.results
+    if said is not None and said.persist is not None:
+        return bool(said.persist)
+    return bool(host.stores_results if parent is None else parent.stores_results)
 
 
 def context_of(run: Any) -> Context:

@@ -180,7 +180,7 @@ def _give_up(scheduler: Any, run: Any) -> None:
     if is_asyncio_task(handle):
         leave_behind(run.scope, handle, run.name, why)
         # Not retried: another attempt would overlap the one that still runs.
-        run.rare.is_left_behind = True
+        run.rare.is_last = True
         scheduler.attempt_ended(run, of_error(run, asyncio.CancelledError()))
         return
     if isinstance(handle, ThreadFace):

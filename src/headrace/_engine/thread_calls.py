@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from headrace._concurrency.bodies import ThreadFace, stoppable_here
 from headrace._concurrency.outlasting import outlast
@@ -13,7 +13,7 @@ from headrace._engine.scopes import Scope
 from headrace._engine.stopping import leave_thread_behind, stop_thread
 from headrace.futures.watching import tell_loop
 
-__all__ = ("Body", "ThreadCall", "in_thread")
+__all__ = ("Body", "ThreadCall", "in_pool", "in_thread")
 
 T = TypeVar("T")
 
@@ -83,10 +83,17 @@ class Body(Generic[T]):
 async def in_thread(scope: Scope, body: Body[T]) -> T:
     """Call in a worker thread of a scope; a cancellation is passed on to it."""
     scheduler = scope.opened()
+    return await in_pool(scheduler, scope, body, scheduler.workers)
+
+
+async def in_pool(
+    scheduler: Any, scope: Scope, body: Body[T], pool: Callable[[], Any]
+) -> T:
+    """The same in a thread of another pool, which the scheduler has."""
     thread_call = ThreadCall(body.perform, body.name)
 
     def put(job: ThreadCall) -> None:
-        scheduler.workers().put(job)
+        pool().put(job)
 
     def leave(face: ThreadFace) -> None:
         leave_thread_behind(scope, face, thread_call)

@@ -26,6 +26,8 @@ from headrace._engine.outcomes import (
     of_error,
     of_value,
 )
+from headrace._engine.plans import plan_of
+from headrace._engine.result_steps import PUT_ASIDE, known_here, put_aside
 from headrace._engine.scopes import context_of
 from headrace._engine.thread_calls import ThreadCall
 from headrace.context import CURRENT
@@ -84,7 +86,9 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
     except BaseException as error:  # noqa: BLE001 - see above
         face.leave(run)
         outcome = of_error(run, error)
-    if type(outcome) is not _ToAwait and must_ask(run, outcome[0]):
+    if not (run.spec.is_bare and run.scope.is_bare):
+        outcome = _saved(run, face, outcome)
+    if not isinstance(outcome, _ToAwait) and must_ask(run, outcome[0]):
         outcome, may_go_on = _asked(run, face, outcome)
     try:
         scheduler.call(_hand_over, (scheduler, run, face, outcome, may_go_on))
@@ -96,11 +100,29 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
         del job, run, outcome
 
 
+def _saved(
+    run: TaskFuture[Any], face: ThreadFace, outcome: Outcome | _ToAwait
+) -> Outcome | _ToAwait:
+    """Store and cache what an attempt gave, and keep it for its flow, in this thread."""
+    # An attempt that was given up leaves no trace.
+    if isinstance(outcome, _ToAwait) or run.handle is not face or not run.attempts:
+        return outcome
+    plan = plan_of(run)
+    if plan is not None:
+        if run.spec.timeout_seconds is not None:
+            run.scope.scheduler.call(stopping.lift_limit, run)
+        saved: Outcome = plan.save(run, outcome)
+        return kept(run, saved)
+    return kept(run, outcome)
+
+
 def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
     """On the loop: the attempt has ended in its thread."""
     scheduler, run, face, outcome, may_go_on = item
     is_late = run.handle is not face  # the attempt was given up, and may be retried
-    if type(outcome) is not _ToAwait:
+    if outcome is PUT_ASIDE:
+        put_aside(scheduler, run)
+    elif type(outcome) is not _ToAwait:
         if not is_late:
             scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
     elif is_late:
@@ -155,7 +177,11 @@ def _prepared(scheduler: Any, run: TaskFuture[Any]) -> Outcome | None:
             return None
         known = recall(run)
         if known is None:
-            naming.name_here(run, functools.partial(_block_on, scheduler, run))
+            block_on = functools.partial(_block_on, scheduler, run)
+            naming.name_here(run, block_on)
+            plan = None if run.attempts else plan_of(run)
+            if plan is not None:
+                known = known_here(run, plan, block_on, scheduler)
     except Exception as error:  # noqa: BLE001 - users' code may raise anything
         return _FAILED, error
     return known
@@ -177,7 +203,7 @@ def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
         # An attempt that was given up leaves no trace in the record.
         if run.handle is not face:
             return _LATE
-        return kept(run, of_value(run, value))
+        return of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error)) if run.handle is face else _LATE
     finally:

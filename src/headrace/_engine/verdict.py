@@ -16,6 +16,7 @@ from headrace.futures import (
     TaskFutures,
 )
 from headrace.futures.resolve import Source, data_of, find, substitute
+from headrace.futures.stored import preload
 from headrace.futures.watching import TURN, await_ends, in_turns
 from headrace.runs import Record
 from headrace.states import (
@@ -72,11 +73,15 @@ async def verdict_in_turns(flow_run: Record, scope: Scope, value: object) -> Out
         if value is not None:
             required, tolerated = futures_in(value)
             await await_ends([*required, *tolerated], None)
+            if scope.host.drops_results:
+                await preload([*required, *tolerated])
         return verdict(flow_run, scope, value)
     await await_ends(futures, None)
     if not all(await in_turns(_has_completed, futures)):
         states = await in_turns(_state_of, futures, each=_STATES_IN_A_TURN)
         return _of_states(flow_run, states)
+    if scope.host.drops_results:
+        await preload(futures)
     values = await in_turns(data_of, futures)
     log_unseen(scope, flow_run.name)
     return _COMPLETED, values

@@ -109,6 +109,12 @@ class MemoryCache:
             ]
             return _swept(self._taken(over), self._make_room(None, max_bytes))
 
+    def latest(self, task_key: str) -> CacheEntry | None:
+        """The entry of a task that was made last."""
+        with self._lock:
+            own = [e for e in self._entries.values() if e.task_key == task_key]
+        return max(own, key=lambda entry: entry.created, default=None)
+
     def stats(self) -> CacheStats:
         """What it holds, and what was asked of it."""
         with self._lock:

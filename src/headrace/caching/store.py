@@ -87,6 +87,14 @@ class CacheStore(Protocol):
         """
         ...
 
+    def latest(self, task_key: str) -> CacheEntry | None:
+        """The entry of a task that was made last, expired or not; None if there is none.
+
+        Raises:
+            CacheUnusable: It cannot be read now.
+        """
+        ...
+
     def stats(self) -> CacheStats:
         """What it holds, and what was asked of it.
 

@@ -24,9 +24,10 @@ from headrace.futures.advice import (
     unpicklable,
     warn_of_truth,
 )
+from headrace.futures.stored import preload
 from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
 from headrace.runs import Record, TaskRun
-from headrace.states import FINAL, State, StateType
+from headrace.states import FINAL, State, StateType, StoredData, in_hand
 
 __all__ = ("TaskFuture",)
 
@@ -144,6 +145,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         if self.phase is _COMPLETED:
             self.seen = True
             value: R_co = self.outcome
+            if self.rare is not None and isinstance(value, StoredData):
+                value = yield from value.aload().__await__()
             return value
         try:
             return cast("R_co", self.read(raise_on_failure=True))
@@ -179,6 +182,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         if self.phase not in FINAL:
             raise too_late(self.name, timeout)
         try:
+            if self.rare is not None:
+                await preload((self,))
             return cast("R_co", self.read(raise_on_failure=raise_on_failure))
         finally:
             del self
@@ -290,7 +295,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         """The outcome of a run that has ended."""
         self.see()
         if self.phase is _COMPLETED:
-            return self.outcome
+            return in_hand(self.outcome)
         try:
             return self.last_state.result(raise_on_failure)
         finally:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from headrace._concurrency.slices import in_slices
 from headrace.runs.inputs import Keys, as_bytes
-from headrace.states import FINAL, State, StateType
+from headrace.states import FINAL, State, StateType, in_hand
 
 __all__ = ("FEW", "Crowd", "Gate", "Shared", "has_completed")
 
@@ -171,7 +171,7 @@ class Crowd(Gate):
 
     def note_value(self, source: Any) -> None:
         """Note what the run is to be given."""
-        self._data.append(source.outcome)
+        self._data.append(in_hand(source.outcome))
 
     def data(self) -> Any:
         """What the run is given: of each future what it gave. All have completed."""

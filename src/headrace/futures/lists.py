@@ -18,6 +18,7 @@ from headrace._concurrency.bodies import is_plain_code
 from headrace.exceptions import UnreadyMap
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
+from headrace.futures.stored import preload
 from headrace.futures.submission import SUBMITS_IN_A_ROW
 from headrace.futures.watching import (
     Watched,
@@ -92,6 +93,8 @@ class FutureList(list[F], Generic[F, R]):
                 futures, checked_timeout(timeout), stop_at_failure=raise_on_failure
             )
             reader.refuse_late(await in_turns(reader.name_if_late, futures))
+            if futures and futures[0].scope.host.drops_results:
+                await preload(futures)
             return await in_turns(reader.read, futures)
         finally:
             # What a task raised leads to this frame, and a future to what it raised.

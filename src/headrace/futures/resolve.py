@@ -24,6 +24,7 @@ from headrace.states import (
     StateType,
     format_exception,
     get_state_exception,
+    in_hand,
     is_state,
 )
 
@@ -289,7 +290,7 @@ def _ways_to_replace(values: Iterable[object], *, is_returned: bool) -> set[int]
 def data_of(source: Source) -> Any:
     """What takes the place of a future or state: its data as it is, or its exception."""
     if not isinstance(source, State) and source.phase is StateType.COMPLETED:
-        return source.outcome
+        return in_hand(source.outcome)
     state = source if isinstance(source, State) else source.last_state
     if state.type is StateType.COMPLETED:
         return None if state.data is None else state.result()

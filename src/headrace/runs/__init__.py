@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headrace.runs.ended import EndedRun, RunLog, ScopeFacts
 from headrace.runs.inputs import RunInput
+from headrace.runs.kept_results import RunResult, result_of
 from headrace.runs.look_up import Runs
 from headrace.runs.record import Rare, Record, Scoped
 from headrace.runs.views import FlowRun, RunView, TaskRun, record_of
@@ -15,10 +16,12 @@ __all__ = (
     "Record",
     "RunInput",
     "RunLog",
+    "RunResult",
     "RunView",
     "Runs",
     "ScopeFacts",
     "Scoped",
     "TaskRun",
     "record_of",
+    "result_of",
 )

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from headrace.exceptions import ParameterBindError, UpstreamTaskError
 from headrace.runs.inputs import Links, RunInput, task_inputs
+from headrace.runs.kept_results import RunResult
 from headrace.states import FINAL, State, StateDetails, StateType, format_exception
 from headrace.states.outcomes import safe_text
 
@@ -57,8 +58,8 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "is_left_behind", "latest", "message", "name", "parent",
-        "parent_key", "scheduled", "stop", "tags", "timer", "title", "tolerated",
+        "children", "is_last", "latest", "message", "name", "parent",
+        "parent_key", "result", "scheduled", "stop", "tags", "timer", "title", "tolerated",
         "turn",
     )  # fmt: skip
 
@@ -66,7 +67,8 @@ class Rare:
         self.name: str | None = None  # of the final state, if not the usual one
         self.title: str | None = None  # of the run, if not the usual one
         self.message: str | None = None
-        self.is_left_behind = False  # its body still runs, so it is not retried
+        # No attempt follows: its body still runs, or would give the same once more.
+        self.is_last = False
         self.tags: frozenset[str] = frozenset()  # of the `tags` blocks around
         self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
         self.timer: Any = None
@@ -77,11 +79,12 @@ class Rare:
         self.parent_key: int | None = None  # what stays of it
         self.children: set[Any] | None = None
         self.scheduled: State[Any] | None = None  # what asked for another attempt
+        self.result: RunResult | None = None  # if it is stored or cached
 
     def of_ended(self) -> Rare:
         """What of it is still told of a run when that is gone: texts and ids."""
         rare = Rare()
-        rare.title, rare.tags = self.title, self.tags
+        rare.title, rare.tags, rare.result = self.title, self.tags, self.result
         parent = self.parent
         rare.parent_key = self.parent_key if parent is None else parent.run_key()
         return rare
@@ -303,7 +306,9 @@ class Record:
 
     def _final(self, phase: StateType, at: float) -> State[Any]:
         name, message = self.name_of_end(phase), self.message_of_end(phase)
-        return self._made(phase, name, at, self.outcome, message)
+        result = None if self.rare is None else self.rare.result
+        details = None if result is None else result.details()
+        return self._made(phase, name, at, self.outcome, message, details)
 
     def name_of_end(self, phase: StateType) -> str:
         """The name of its final state, which is of this type."""

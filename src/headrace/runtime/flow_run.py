@@ -15,11 +15,10 @@ Attributes:
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
-from headrace.context import present_flow_run
-from headrace.runtime.facts import Facts, fact
+from headrace.context.facts import FLOW_RUN
 
 __all__ = (
     "flow_name",
@@ -40,26 +39,8 @@ scheduled_start_time: datetime
 tags: list[str]
 
 
-def _nothing() -> None:
-    return None
-
-
-_FACTS: Final[Facts] = {
-    "flow_name": (lambda run: run.flow_name, _nothing),
-    "id": (lambda run: run.id, _nothing),
-    "name": (lambda run: run.name, _nothing),
-    "parameters": (lambda run: run.parameters, dict),
-    "run_count": (lambda run: run.run_count, int),
-    "scheduled_start_time": (
-        lambda run: run.expected_start_time,
-        lambda: datetime.now(UTC),
-    ),
-    "tags": (lambda run: sorted(run.tags), list),
-}
-
-
 def __getattr__(name: str) -> Any:
-    return fact("flow_run", _FACTS, present_flow_run(), name)
+    return getattr(FLOW_RUN, name)
 
 
 def __dir__() -> list[str]:

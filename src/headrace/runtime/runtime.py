@@ -24,6 +24,7 @@ from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
 from headrace.runs import RunLog, Runs
+from headrace.runtime.cache import RuntimeCache
 from headrace.settings import History, Settings
 
 __all__ = ("Application", "Runtime")
@@ -57,6 +58,9 @@ class Runtime:
             say (64).
         observers: Hear every state of every run; see `headrace.events.Observer`.
         settings: By default those that are current when the block is entered.
+        cache: Where it is written down what is cached: a `headrace.caching.CacheStore`
+            such as ``MemoryCache()``, which you close; by default as the settings say,
+            a file that processes share.
         history: What `runs` tells of each run: all its states ("full"), only the last
             one ("last"), or nothing ("off"); by default as the settings say ("full").
 
@@ -72,6 +76,7 @@ class Runtime:
         observers: Iterable[Observer] = (),
         settings: Settings | None = None,
         history: History | None = None,
+        cache: Any = None,
     ) -> None:
         _check_threads(max_threads)
         self._new_host = functools.partial(
@@ -79,6 +84,7 @@ class Runtime:
             settings=settings,
             observers=tuple(observers),
             max_threads=max_threads,
+            cache=_checked_cache(cache),
         )
         self._host = self._new_host()
         self._history: History | None = checked_history(history)
@@ -235,6 +241,17 @@ class Runtime:
             )
         return Runs(self._log, functools.partial(open_runs, self._scope))
 
+    @property
+    def cache(self) -> RuntimeCache:
+        """What its tasks have cached: to look at, and to tidy.
+
+        Raises:
+            RuntimeError: It is not entered.
+        """
+        if self._opened().has_ended:
+            raise RunEnded(self._opened().kind, "")
+        return RuntimeCache(self._host)
+
     def stats(self) -> dict[str, int]:
         """Counts of what there is now.
 
@@ -247,6 +264,16 @@ class Runtime:
         scope = self._scope
         open_runs = scope.open + len(scope.direct) if scope is not None else 0
         return {"open_runs": open_runs, **self._host.stats()}
+
+
+def _checked_cache(given: Any) -> Any:
+    if given is None or all(hasattr(given, verb) for verb in ("get", "put", "gc")):
+        return given
+    raise TypeError(
+        f"Runtime(cache={given!r}): it is no cache store. Give "
+        f"headrace.caching.MemoryCache(), headrace.caching.sqlite.SQLiteCache(path), or "
+        f"leave it out for the default of the settings."
+    )
 
 
 def _check_threads(given: object) -> None:

@@ -14,10 +14,9 @@ Attributes:
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from headrace.context import present_task_run
-from headrace.runtime.facts import Facts, fact
+from headrace.context.facts import TASK_RUN
 
 __all__ = ("id", "name", "parameters", "run_count", "tags", "task_name")
 
@@ -29,22 +28,8 @@ tags: list[str]
 task_name: str | None
 
 
-def _nothing() -> None:
-    return None
-
-
-_FACTS: Final[Facts] = {
-    "id": (lambda run: run.id, _nothing),
-    "name": (lambda run: run.name, _nothing),
-    "parameters": (lambda run: run.parameters, dict),
-    "run_count": (lambda run: run.run_count, int),
-    "tags": (lambda run: sorted(run.tags), list),
-    "task_name": (lambda run: run.task_name, _nothing),
-}
-
-
 def __getattr__(name: str) -> Any:
-    return fact("task_run", _FACTS, present_task_run(), name)
+    return getattr(TASK_RUN, name)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ A `State` is a value: it is made once and replaced, never edited.
 
 from __future__ import annotations
 
-from headrace.states.details import StateDetails, StoredData
+from headrace.states.details import StateDetails, StoredData, in_hand
 from headrace.states.kinds import ALLOWED, FINAL, StateType, is_allowed
 from headrace.states.making import (
     AwaitingRetry,
@@ -60,6 +60,7 @@ __all__ = (
     "format_exception",
     "get_state_exception",
     "get_state_result",
+    "in_hand",
     "is_allowed",
     "is_state",
     "is_state_iterable",

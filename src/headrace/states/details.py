@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ("StateDetails", "StoredData", "seconds_of", "uuid_text")
+__all__ = ("StateDetails", "StoredData", "in_hand", "seconds_of", "uuid_text")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,8 +59,19 @@ class StoredData:
         """Read the value without blocking the event loop; raises as `load` does."""
         raise NotImplementedError
 
+    async def preload(self) -> None:
+        """Read the value without blocking the event loop, for the next `load`.
+
+        If that fails, the next `load` does.
+        """
+
     def __repr__(self) -> str:
         return "<stored>"
+
+
+def in_hand(value: Any) -> Any:
+    """A value itself, read if it is stored; may block for I/O then."""
+    return value.load() if isinstance(value, StoredData) else value
 
 
 def uuid_text(key: int) -> str:

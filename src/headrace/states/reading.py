@@ -14,7 +14,7 @@ from headrace.exceptions import (
     PausedRun,
     UnfinishedRun,
 )
-from headrace.states.details import StoredData
+from headrace.states.details import in_hand
 from headrace.states.kinds import FINAL, StateType
 from headrace.states.record import StateRecord
 
@@ -123,7 +123,7 @@ def _exception_of(
 
 
 def _loaded(state: StateRecord[Any]) -> Any:
-    return state.data.load() if isinstance(state.data, StoredData) else state.data
+    return in_hand(state.data)
 
 
 def _first_failing(states: Collection[StateRecord[Any]]) -> StateRecord[Any]:

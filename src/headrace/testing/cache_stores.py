@@ -70,6 +70,24 @@ class CacheStoreContract:
 
             assert store.get("a", _NOW) == _entry("a")
 
+    def test_the_latest_entry_of_a_task_is_known(self, tmp_path: Path) -> None:
+        old, new = _entry("a", task_key="t"), _entry("b", task_key="t")
+        new.created = old.created + 1
+        with self._store(tmp_path) as store:
+            for entry in (new, old, _entry("c", task_key="other")):
+                store.put(entry).result(10)
+
+            assert store.latest("t") == new
+            assert store.latest("none") is None
+
+    def test_the_latest_entry_is_known_before_it_is_written(
+        self, tmp_path: Path
+    ) -> None:
+        with self._store(tmp_path) as store:
+            store.put(_entry("a", task_key="t"))
+
+            assert store.latest("t") == _entry("a", task_key="t")
+
     def test_another_key_finds_nothing(self, tmp_path: Path) -> None:
         with self._store(tmp_path) as store:
             store.put(_entry("a")).result(10)

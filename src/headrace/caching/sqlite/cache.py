@@ -113,6 +113,10 @@ class SQLiteCache:
             return CacheSwept()
         return self._inside().sweep(now, max_bytes)
 
+    def latest(self, task_key: str) -> CacheEntry | None:
+        """The entry of a task that was made last."""
+        return None if self._is_absent() else self._inside().latest(task_key)
+
     def stats(self) -> CacheStats:
         """What it holds, and what was asked of it in this process."""
         return self._inside().stats()

@@ -89,6 +89,15 @@ class Inside:
         self._hits += 1
         return found
 
+    def latest(self, task_key: str) -> CacheEntry | None:
+        """The entry of a task that was made last."""
+        written = self.reader.latest(task_key)
+        with self._lock:
+            pending = [each for each in self._pending.values() if each is not None]
+        own = [each for each in pending if each.task_key == task_key]
+        found = own if written is None else [*own, written]
+        return max(found, key=lambda entry: entry.created, default=None)
+
     def put(self, key: str, entry: CacheEntry) -> Future[bool]:
         """Write an entry."""
         work = partial(self._put, key=key, entry=entry)

@@ -16,7 +16,7 @@ from headrace.caching.sqlite.connecting import (
     is_damage,
 )
 from headrace.caching.sqlite.files import Fence, FenceBusy, identity
-from headrace.caching.sqlite.rows import SELECT, entry_of
+from headrace.caching.sqlite.rows import LATEST, SELECT, entry_of, written
 from headrace.exceptions import CacheUnusable
 
 __all__ = ("Reader",)
@@ -83,6 +83,16 @@ class Reader:
             self._found_damaged(key)
             return None, 0.0
         return entry, used if isinstance(used, float) else 0.0
+
+    def latest(self, task_key: str) -> CacheEntry | None:
+        """The entry of a task that was made last.
+
+        Raises:
+            CacheUnusable: It cannot be read now.
+        """
+        given = (written(task_key),)
+        rows = self._patiently(lambda c: c.execute(LATEST, given).fetchall())
+        return self.get(rows[0][0].decode("utf-8", "replace"))[0] if rows else None
 
     def stats(self) -> tuple[int, int]:
         """How many entries there are, and how large their values are together.

@@ -14,12 +14,14 @@ from headrace.caching.records import CacheEntry, size_of
 
 __all__ = (
     "APPLICATION_ID",
+    "LATEST",
     "SCHEMA",
     "SCHEMA_VERSION",
     "SELECT",
     "UPSERT",
     "entry_of",
     "row_of",
+    "written",
 )
 
 APPLICATION_ID: Final = 0x68656164
@@ -48,6 +50,10 @@ SELECT: Final = (
     "parts, inline, digest, used FROM entries WHERE key = ?"
 )
 
+LATEST: Final = (
+    "SELECT key FROM entries WHERE task_key = ? ORDER BY created DESC LIMIT 1"
+)
+
 # The later run wins, whichever is written first; unless its clock was wrong, by more
 # than `FUTURE_SECONDS`.
 UPSERT: Final = """
@@ -72,13 +78,13 @@ def row_of(key: str, entry: CacheEntry) -> tuple[Any, ...]:
     facts = (
         float(entry.created),
         None if entry.expires is None else float(entry.expires),
-        _written(entry.task_key),
-        _written(entry.task_name),
-        _written(entry.state_name),
-        None if entry.message is None else _written(entry.message),
-        None if entry.ref is None else _written(entry.ref),
+        written(entry.task_key),
+        written(entry.task_name),
+        written(entry.state_name),
+        None if entry.message is None else written(entry.message),
+        None if entry.ref is None else written(entry.ref),
         size_of(entry),
-        _written(entry.parts),
+        written(entry.parts),
         entry.inline,
     )
     return key, *facts, _digest(key, facts), facts[0]
@@ -117,7 +123,7 @@ def _digest(key: str, facts: tuple[Any, ...]) -> bytes:
     return hashlib.sha256(marshal.dumps((key, raw), _VERSION)).digest()[:16]
 
 
-def _written(text: str) -> Any:
+def written(text: str) -> Any:
     """A text as SQLite takes it: with surrogates, as bytes."""
     if text.isascii():
         return text

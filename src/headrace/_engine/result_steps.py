@@ -1,0 +1,205 @@
+"""The steps that a result plan asks for, taken in the way that a run allows.
+
+On the loop what blocks is done by threads for that alone: those of plain bodies may all
+be busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from headrace._concurrency.bodies import block_until
+from headrace._engine.outcomes import Outcome
+from headrace._engine.thread_calls import Body, in_pool
+from headrace.futures.gates import Gate
+from headrace.futures.stored import preload, stored_in
+from headrace.futures.watching import settle, tell_loop
+from headrace.runs import result_of
+from headrace.states import FINAL, StateType
+
+__all__ = (
+    "PUT_ASIDE",
+    "known_aside",
+    "known_here",
+    "known_in_task",
+    "preload_inputs",
+    "put_aside",
+    "saved_in_task",
+)
+
+T = TypeVar("T")
+
+# Stands for the outcome of a run that waits for another with the same cache key.
+PUT_ASIDE: Final[Outcome] = StateType.PENDING, None
+
+
+async def known_in_task(run: Any, plan: Any) -> Outcome | None:
+    """What a run in place gives that was cached; None if it has to execute."""
+    loop = asyncio.get_running_loop()
+
+    async def board(key: str) -> bool:
+        told: asyncio.Future[None] = loop.create_future()
+        tell = functools.partial(tell_loop, loop, settle, told)
+        if plan.caches.flights.board(key, run, tell):
+            return True
+        await told
+        return False
+
+    return await _taken(run, plan, board)
+
+
+async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
+    """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`."""
+
+    async def board(key: str) -> bool | None:
+        leads = plan.caches.flights.board(key, run, _teller(scheduler, run))
+        return leads or None
+
+    return await _taken(run, plan, board)
+
+
+async def _taken(run: Any, plan: Any, board: Callable[[str], Any]) -> Outcome | None:
+    steps = plan.known(run)
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            found: Outcome | None = end.value
+            return found
+        answer = error = None
+        try:
+            if hasattr(step, "key"):
+                answer = await board(step.key)
+                if answer is None:
+                    return PUT_ASIDE
+            elif hasattr(step, "awaitable"):
+                answer = await step.awaitable
+            else:
+                answer = await _in_thread(run, step.call)
+        except Exception as raised:  # noqa: BLE001 - for the plan to handle
+            error = raised
+
+
+def known_here(
+    run: Any, plan: Any, block_on: Callable[[Any], Any], scheduler: Any = None
+) -> Outcome | None:
+    """The same in a thread that may block.
+
+    Args:
+        run: The run.
+        plan: Its plan.
+        block_on: Waits for a coroutine on the loop of the run.
+        scheduler: That of a submitted run, which is put aside rather than wait.
+    """
+    steps = plan.known(run)
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            found: Outcome | None = end.value
+            return found
+        answer = error = None
+        try:
+            if hasattr(step, "key"):
+                answer = _board_here(run, plan, step.key, scheduler)
+                if answer is None:
+                    return PUT_ASIDE
+            elif hasattr(step, "awaitable"):
+                answer = block_on(step.awaitable)
+            else:
+                answer = step.call()
+        except Exception as raised:  # noqa: BLE001 - for the plan to handle
+            error = raised
+
+
+def _board_here(run: Any, plan: Any, key: str, scheduler: Any) -> bool | None:
+    flights = plan.caches.flights
+    if scheduler is not None:
+        return flights.board(key, run, _teller(scheduler, run)) or None
+    leads = False
+
+    def watch(fire: Callable[[], None]) -> None:
+        nonlocal leads
+        leads = flights.board(key, run, fire)
+        if leads:
+            fire()
+
+    block_until(watch)
+    return leads
+
+
+# -- submitted runs that wait for another with their key ----------------------------
+
+
+def _teller(scheduler: Any, run: Any) -> Callable[[], None]:
+    def tell() -> None:
+        if not scheduler.loop.is_closed():
+            scheduler.call(_look_again, (scheduler, run))
+
+    return tell
+
+
+def put_aside(scheduler: Any, run: Any) -> None:
+    """Have a run wait until it is told to look again. On the loop."""
+    if run.is_settled:
+        return
+    run.handle = None  # nothing runs until then
+    run.scope.active.discard(run)
+    if run.scope.is_cancelled or (run.rare.stop is not None):
+        scheduler.admit(run)  # it was told to stop on its way here
+    elif result_of(run).was_told:
+        result_of(run).was_told = False
+        scheduler.admit(run)
+    else:
+        run.scope.waiting.add(run)
+
+
+def _look_again(item: tuple[Any, Any]) -> None:
+    scheduler, run = item
+    if run.phase in FINAL or run.is_settled:
+        return
+    if run in run.scope.waiting:
+        run.scope.waiting.discard(run)
+        scheduler.admit(run)
+    else:
+        result_of(run).was_told = True  # it is on its way to be put aside
+
+
+def preload_inputs(scheduler: Any, run: Any) -> None:
+    """Start a run, having read the inputs that are not in memory. On the loop."""
+    tolerated = run.rare.tolerated if run.rare is not None else None
+    sources = [*run.upstreams, *(tolerated or ())]
+    if not any(isinstance(each, Gate) or stored_in(each) for each in sources):
+        scheduler.admit(run)
+        return
+
+    async def read() -> None:
+        for source in sources:
+            await preload(source.sources() if isinstance(source, Gate) else (source,))
+        _look_again((scheduler, run))
+
+    run.scope.waiting.add(run)
+    scheduler.spawn(read(), name=f"inputs of {run.name}")
+
+
+# -- after an attempt -----------------------------------------------------------------
+
+
+async def saved_in_task(run: Any, plan: Any, outcome: Outcome) -> Outcome:
+    """Store and cache what an attempt gave; see `ResultPlan.save`."""
+    saved: Outcome = await _in_thread(run, functools.partial(plan.save, run, outcome))
+    return saved
+
+
+async def _in_thread(run: Any, call: Callable[[], T]) -> T:
+    scope = run.scope
+    scheduler = scope.scheduler or scope.host.open()
+    body = Body(call, run.name)
+    return await in_pool(scheduler, scope, body, scheduler.savers)
