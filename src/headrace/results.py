@@ -32,6 +32,7 @@ from headrace.storage import (
     LocalFileSystem,
     ResultStorage,
     Signer,
+    SmallEnvelopes,
     checked_key,
     random_key,
     resolve_storage,
@@ -102,7 +103,7 @@ class ResultStore:
         UnknownSerializer: There is no serializer of that name.
     """
 
-    __slots__ = ("_signer", "_spec", "max_bytes", "serializer", "storage")
+    __slots__ = ("_signer", "_small", "_spec", "max_bytes", "serializer", "storage")
 
     def __init__(
         self,
@@ -123,6 +124,8 @@ class ResultStore:
             )
         self.max_bytes = max_bytes
         self._signer = signer or Signer.of_settings(current_settings())
+        runs_code = self.serializer.runs_code
+        self._small = SmallEnvelopes(self._spec, self._signer if runs_code else None)
 
     def save(self, key: str | None, value: Any) -> ResultRef:
         """Store a value under a key, in place of what was there.
@@ -201,6 +204,12 @@ class ResultStore:
             blob: The bytes.
             place: Where they were kept, for messages.
         """
+        payload = self._small.payload(blob)
+        if payload is not None:
+            try:
+                return self.serializer.loads(payload)
+            except Exception as error:
+                raise _unreadable(place, error) from error
         return self._read(io.BytesIO(blob), place, self._signer)
 
     def _signer_of(self, storage: ResultStorage) -> Signer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from typing import Any
+from typing import Any, Final
 
 from headrace._engine.flights import Flights
 from headrace.settings import Settings
 
 __all__ = ("Caches",)
+
+_OBJECT: Final = "object "
 
 
 class Caches:
@@ -55,9 +57,13 @@ class Caches:
 
     def keep_object(self, value: object) -> str:
         """Keep a value itself, as it cannot be turned into bytes; how it is found."""
-        ref = f"object {next(self._numbers)}"
+        ref = f"{_OBJECT}{next(self._numbers)}"
         self._objects[ref] = value
         return ref
+
+    def is_object(self, ref: str) -> bool:
+        """Whether it is how a value is found that was kept itself."""
+        return ref.startswith(_OBJECT)
 
     def object_of(self, ref: str) -> object:
         """A value that was kept itself.

@@ -38,12 +38,15 @@ PUT_ASIDE: Final[Outcome] = StateType.PENDING, None
 
 async def known_in_task(run: Any, plan: Any) -> Outcome | None:
     """What a run in place gives that was cached; None if it has to execute."""
+    found: Outcome | None = plan.at_once(run)
+    if found is not None:
+        return found
     loop = asyncio.get_running_loop()
 
     async def board(key: str) -> bool:
         told: asyncio.Future[None] = loop.create_future()
         tell = functools.partial(tell_loop, loop, settle, told)
-        if plan.caches.flights.board(key, run, tell):
+        if plan.flights.board(key, run, tell):
             return True
         await told
         return False
@@ -53,9 +56,12 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
 
 async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
     """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`."""
+    found: Outcome | None = plan.at_once(run)
+    if found is not None:
+        return found
 
     async def board(key: str) -> bool | None:
-        leads = plan.caches.flights.board(key, run, _teller(scheduler, run))
+        leads = plan.flights.board(key, run, _teller(scheduler, run))
         return leads or None
 
     return await _taken(run, plan, board)
@@ -96,6 +102,9 @@ def known_here(
         block_on: Waits for a coroutine on the loop of the run.
         scheduler: That of a submitted run, which is put aside rather than wait.
     """
+    found: Outcome | None = plan.at_once(run)
+    if found is not None:
+        return found
     steps = plan.known(run)
     answer: Any = None
     error: BaseException | None = None
@@ -103,8 +112,8 @@ def known_here(
         try:
             step = steps.send(answer) if error is None else steps.throw(error)
         except StopIteration as end:
-            found: Outcome | None = end.value
-            return found
+            ended: Outcome | None = end.value
+            return ended
         answer = error = None
         try:
             if hasattr(step, "key"):
@@ -120,7 +129,7 @@ def known_here(
 
 
 def _board_here(run: Any, plan: Any, key: str, scheduler: Any) -> bool | None:
-    flights = plan.caches.flights
+    flights = plan.flights
     if scheduler is not None:
         return flights.board(key, run, _teller(scheduler, run)) or None
     leads = False

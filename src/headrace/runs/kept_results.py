@@ -15,6 +15,7 @@ class RunResult:
 
     Attributes:
         asked: Whether the key function was asked.
+        awaited: What it gave to be awaited, until that is done.
         key: The key under which the run is cached; None for no caching.
         expires: Until when it is, in seconds since the epoch; None for ever.
         refreshes: Whether the run did not look at what was cached.
@@ -28,12 +29,13 @@ class RunResult:
     """
 
     __slots__ = (
-        "asked", "expires", "flight", "flights", "is_cached", "key", "parts", "ref",
+        "asked", "awaited", "expires", "flight", "flights", "is_cached", "key", "parts", "ref",
         "refreshes", "storage_key", "was_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.asked = False
+        self.awaited: Any = None
         self.key: str | None = None
         self.expires: float | None = None
         self.refreshes = False
@@ -60,7 +62,7 @@ class RunResult:
         """The run has ended: those that share its work go on without it."""
         if self.flight is not None:
             self.flights.leave(run, has_given=has_given)
-        self.flights = None
+        self.flights = self.awaited = None
 
 
 def result_of(run: Any) -> RunResult:

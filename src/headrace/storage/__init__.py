@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.storage.base import ResultStorage
 from headrace.storage.choosing import resolve_storage
-from headrace.storage.envelope import EnvelopeReader, EnvelopeWriter
+from headrace.storage.envelope import EnvelopeReader, EnvelopeWriter, SmallEnvelopes
 from headrace.storage.fsspec import FsspecStorage
 from headrace.storage.keys import checked_key, random_key
 from headrace.storage.local import LocalFileSystem
@@ -21,6 +21,7 @@ __all__ = (
     "ObjectStorage",
     "ResultStorage",
     "Signer",
+    "SmallEnvelopes",
     "checked_key",
     "random_key",
     "resolve_storage",

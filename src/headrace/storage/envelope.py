@@ -23,7 +23,7 @@ from headrace._types import ByteSink, ByteSource
 from headrace.exceptions import DamagedResult, ResultTooLarge, UntrustedResult
 from headrace.storage.signing import Signer
 
-__all__ = ("EnvelopeReader", "EnvelopeWriter")
+__all__ = ("EnvelopeReader", "EnvelopeWriter", "SmallEnvelopes")
 
 PIECE_BYTES: Final = 1 << 18
 _MAGIC: Final = b"\x89hr\n"  # not ASCII, and with a line end that text modes change
@@ -73,9 +73,7 @@ class EnvelopeWriter:
         self._key = key
         self._max_bytes = max_bytes
         self._new: _Hasher = hashlib.sha256 if signer is None else signer.hasher
-        text = spec.encode()
-        key_id = _UNSIGNED if signer is None else signer.key_id
-        head = _HEAD.pack(_MAGIC, _VERSION, key_id, len(text)) + text
+        head = _head_of(spec, signer)
         self._tag = _tag(hashlib.sha256, head)
         # Small values are one write in all: the head goes with the first piece.
         self._ahead = head + self._tag
@@ -133,6 +131,59 @@ class EnvelopeWriter:
         except Exception as error:
             self.failure = error
             raise
+
+
+class SmallEnvelopes:
+    """Opens envelopes of one piece, at once: those of values that are read most often.
+
+    Args:
+        spec: What made the bytes.
+        signer: Signed them; None if that was not needed.
+    """
+
+    def __init__(self, spec: str, signer: Signer | None) -> None:
+        self._spec = spec
+        self._signer = signer
+        self._head = self._tag = b""
+
+    def payload(self, blob: bytes) -> bytes | None:
+        """The bytes in an envelope; None if that is not just as we would write it.
+
+        Then `EnvelopeReader` is to tell why.
+        """
+        if not self._head and not self._has_head():
+            return None
+        size = len(self._head)
+        start = size + _PIECE.size
+        end = len(blob) - _TAG_BYTES
+        if not blob.startswith(self._head) or end < start:
+            return None
+        if _PIECE.unpack_from(blob, size) != (1, end - start):
+            return None
+        signed = self._tag + blob[size:end]
+        signer = self._signer
+        if signer is None:
+            tag = hashlib.sha256(signed).digest()
+        else:
+            tag = hmac.digest(signer.key, signed, "sha256")
+        if not hmac.compare_digest(tag[:_TAG_BYTES], blob[end:]):
+            return None
+        return blob[start:end]
+
+    def _has_head(self) -> bool:
+        signer = self._signer
+        if signer is not None and not signer.has_key:
+            return False  # and none is made for looking
+        head = _head_of(self._spec, signer)
+        self._tag = _tag(hashlib.sha256, head)
+        self._head = head + self._tag
+        return True
+
+
+def _head_of(spec: str, signer: Signer | None) -> bytes:
+    text = spec.encode()
+    key_id = _UNSIGNED if signer is None else signer.key_id
+    return _HEAD.pack(_MAGIC, _VERSION, key_id, len(text)) + text
 
 
 class EnvelopeReader(io.RawIOBase):

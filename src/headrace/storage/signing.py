@@ -78,6 +78,11 @@ class Signer:
         return self._key
 
     @property
+    def has_key(self) -> bool:
+        """Whether the key has been read or made."""
+        return self._key is not None
+
+    @property
     def key_id(self) -> bytes:
         """Eight bytes that tell this key from others and do not give it away."""
         return _id_of(self.key)

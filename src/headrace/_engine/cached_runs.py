@@ -1,0 +1,278 @@
+"""Runs that are cached: found by their key before they execute, kept when they have.
+
+Nothing here waits for the loop. What waits is said, as steps, and `result_steps` takes
+these in the way that a run allows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from time import time
+from typing import Any, Final, TypeAlias
+
+from headrace._engine.held_values import HeldValues
+from headrace._engine.outcomes import Outcome
+from headrace._engine.result_keys import Complaints, KeyAsker
+from headrace._engine.result_places import store_of
+from headrace.cached_values import ref_of, text_of
+from headrace.caching import CacheEntry, MemoryCache
+from headrace.caching.store import storable_key
+from headrace.exceptions import ResultTooLarge, StorageError
+from headrace.hashing import stable_hash
+from headrace.results import ResultRef, ResultStore
+from headrace.runs import result_of
+from headrace.states import StateType, format_exception
+
+__all__ = ("Await", "Block", "Board", "CachedRuns", "Steps")
+
+_COMPLETED: Final = StateType.COMPLETED
+
+# What the index keeps itself; larger values have a place of their own.
+_INLINE_BYTES: Final = 16 * 1024
+# What is read on the loop, as that takes less than to have a thread do it.
+_AT_ONCE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for something that can be awaited, and go on with its value."""
+
+    awaitable: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Make a call that may block, and go on with its value."""
+
+    call: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Take part in the flight of a key; go on when there may be something to find."""
+
+    key: str
+
+
+Step: TypeAlias = Await | Block | Board
+Steps: TypeAlias = Generator[Step, Any, Outcome | None]
+
+
+class CachedRuns:
+    """The runs of one task in one scope, by their cache keys.
+
+    Args:
+        scope: The scope.
+        spec: That of the task, which has a key function. Not held on to.
+        store: Stores and reads the values that no index keeps.
+        complaints: Are told of what goes wrong.
+        in_hand: Makes of a value, and of where it is, the outcome of a run.
+
+    Attributes:
+        caches: What is shared with the other runs of the runtime.
+    """
+
+    __slots__ = (
+        "_asker", "_complaints", "_in_hand", "_index", "_inline", "_refreshes",
+        "_seconds", "_store", "caches",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scope: Any,
+        spec: Any,
+        store: ResultStore,
+        complaints: Complaints,
+        in_hand: Callable[[ResultRef | None, Any], Any],
+    ) -> None:
+        options, settings = spec.results, scope.host.settings
+        self._asker = KeyAsker(options.cache_key, complaints)
+        self._complaints = complaints
+        self._in_hand = in_hand
+        self._store = store
+        self._seconds: float | None = options.cache_seconds
+        default = settings.tasks_refresh_cache
+        self._refreshes = default if options.refresh is None else options.refresh
+        self.caches: Any = scope.host.caches
+        # With persist_result=False: kept, but not stored (CACHE-12).
+        in_memory = options.persist is False
+        self._index: Any = self.caches.memory if in_memory else self.caches.index
+        self._inline: ResultStore | HeldValues
+        if isinstance(self._index, MemoryCache):
+            self._inline = HeldValues(store)
+        else:
+            most = min(settings.max_result_bytes or _INLINE_BYTES, _INLINE_BYTES)
+            self._inline = store_of(scope, spec, settings, most)
+
+    # -- before the first attempt ----------------------------------------------------
+
+    def at_once(self, run: Any) -> Outcome | None:
+        """What a run gives that was cached, if that is found without waiting.
+
+        Else None, and `known` looks again.
+        """
+        if self._asked(run) is not None:
+            return None
+        result = run.rare.result
+        if result.key is None or result.refreshes or not self.caches.is_warm:
+            return None
+        entry = self._index.get(result.key, time())
+        if entry is None or not _is_small(entry):
+            return None
+        return self._opened(run, entry, partial(self._value_of, entry))
+
+    def known(self, run: Any) -> Steps:
+        """What a run gives that was cached, if anything: else it has to execute.
+
+        May be begun again when a run was put aside meanwhile.
+        """
+        awaitable = self._asked(run)
+        if awaitable is None:
+            awaitable = run.rare.result.awaited
+        if awaitable is not None:
+            run.rare.result.awaited = None
+            try:
+                self._asker.take(run, (yield Await(awaitable)))
+            except Exception as error:  # noqa: BLE001 - users' code may raise anything
+                self._asker.refuse(run, error)
+        result = run.rare.result
+        if result.key is None or result.refreshes:
+            return None
+        if not self.caches.is_warm:
+            yield Block(partial(self._index.get, result.key, time()))
+            self.caches.is_warm = True
+        leads = False
+        while True:
+            outcome = yield from self._found(run, result.key)
+            if outcome is not None:
+                return outcome
+            if leads:
+                self._asker.note_parts(run)
+                return None
+            leads = yield Board(result.key)
+
+    def _asked(self, run: Any) -> Any:
+        """Ask for the key, the first time; what to await for it, if anything."""
+        result = result_of(run)
+        if result.asked:
+            return None
+        result.asked = True
+        result.flights = self.caches.flights
+        result.refreshes = self._refreshes
+        result.awaited = self._asker.ask(run)
+        return result.awaited
+
+    def _found(self, run: Any, key: str) -> Steps:
+        entry = self._index.get(key, time())
+        if entry is None:
+            return None
+        read = partial(self._value_of, entry)
+        if not _is_small(entry):
+            # What that gives or raises is known when it is opened.
+            read = yield Block(partial(_result_of_call, read))
+        return self._opened(run, entry, read)
+
+    def _opened(
+        self, run: Any, entry: CacheEntry, read: Callable[[], Any]
+    ) -> Outcome | None:
+        """The outcome of a run whose key was cached; None if that cannot be read."""
+        try:
+            value = read()
+        except StorageError as error:
+            text = "%s: a cached result is not used: %s"
+            self._complaints.log(text, run.name, error)
+            return None
+        except Exception:  # noqa: BLE001 - users' classes may refuse what they were
+            self._index.remove(entry.key)
+            return None
+        rare = run.rare
+        result = rare.result
+        result.is_cached, result.expires = True, entry.expires
+        rare.name, rare.message = "Cached", entry.message
+        if entry.ref is not None and not self.caches.is_object(entry.ref):
+            result.ref = ref_of(entry.ref)
+        return _COMPLETED, self._in_hand(result.ref, value)
+
+    def _value_of(self, entry: CacheEntry) -> Any:
+        if entry.inline is not None:
+            return self._inline.from_bytes(entry.inline, "the cache index")
+        text = entry.ref or ""
+        if self.caches.is_object(text):
+            return self.caches.object_of(text)
+        return self._store.load(ref_of(text))
+
+    # -- after an attempt ------------------------------------------------------------
+
+    def put(self, run: Any, value: Any) -> None:
+        """Cache what a run gave. Blocks, and raises nothing."""
+        result = result_of(run)
+        now, seconds = time(), self._seconds
+        result.expires = None if seconds is None else now + seconds
+        try:
+            inline, ref, size = self._place_of(result, value)
+        except Exception as error:  # noqa: BLE001 - users' code may raise anything
+            self._complaints.log(
+                "%s: its result is not cached: %s",
+                run.name,
+                format_exception(error),
+                level=logging.WARNING,
+            )
+            self.caches.flights.land(run)
+            return
+        entry = CacheEntry(
+            key=result.key or "",
+            created=now,
+            expires=result.expires,
+            task_key=run.spec.key,
+            task_name=run.spec.name,
+            state_name=run.name_of_end(_COMPLETED),
+            message=run.message_of_end(_COMPLETED),
+            inline=inline,
+            ref=ref,
+            size=size,
+            parts=result.parts,
+        )
+        self._index.put(entry)
+
+    def _place_of(
+        self, result: Any, value: Any
+    ) -> tuple[bytes | None, str | None, int]:
+        """The bytes of a value, or where it is; and how many bytes it has."""
+        if result.ref is not None:
+            return None, text_of(result.ref, is_own=False), result.ref.size_bytes
+        try:
+            blob = self._inline.to_bytes(value)
+        except Exception as error:
+            if self._index is self.caches.memory:
+                return None, self.caches.keep_object(value), 0
+            if isinstance(self._inline, HeldValues) or not _is_size(error):
+                raise
+        else:
+            return blob, None, len(blob)
+        key = f"cache/{stable_hash(storable_key(result.key))}"
+        ref = self._store.save(key, value)
+        return None, text_of(ref, is_own=True), ref.size_bytes
+
+
+def _is_small(entry: CacheEntry) -> bool:
+    return entry.inline is not None and len(entry.inline) <= _AT_ONCE_BYTES
+
+
+def _is_size(error: Exception) -> bool:
+    return isinstance(error, ResultTooLarge)
+
+
+def _result_of_call(call: Callable[[], Any]) -> Callable[[], Any]:
+    """What gives again what a call gave, or raises again what it raised."""
+    try:
+        value = call()
+    except Exception as error:  # noqa: BLE001 - raised again by who looks
+        return partial(_raise, error)
+    return lambda: value
+
+
+def _raise(error: Exception) -> None:
+    raise error
