@@ -211,6 +211,7 @@ def task_spec(
     shared = _shared(fn, name, options, "task")
     hooks: Hooks | None = shared["hooks"]
     functions = [fn] if hooks is None else [fn, *hooks.functions()]
+    results: ResultOptions | None = shared["results"]
     is_bare = all(shared[each] is None for each in ("run_name", "hooks", "results"))
     return TaskSpec(
         **shared,
@@ -219,7 +220,7 @@ def task_spec(
         is_bare=is_bare,
         # Of its functions, those of the options included.
         is_lasting=shared["run_name"] is None
-        and shared["results"] is None
+        and (results is None or results.is_lasting)
         and all(map(is_of_module, functions))
         and shared["policy"].condition is None
         and not callable(shared["policy"].retry_delay_seconds),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from headrace._text import shown
 from headrace.cache_keys import task_input_hash
-from headrace.callables import is_coroutine_callable
+from headrace.callables import is_coroutine_callable, is_of_module
 from headrace.option_checks import flag_of, optional_flag_of
 from headrace.parameters import Binder
 
@@ -94,6 +94,13 @@ class ResultOptions:
             cache_seconds=_seconds_of(name, given.get("cache_expiration")),
             refresh=optional_flag_of(name, "refresh_cache", given.get("refresh_cache")),
         )
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether nothing is kept alive by keeping this; see `TaskSpec.is_lasting`."""
+        key = self.cache_key
+        is_of_user = self.storage is not None or self.serializer is not None
+        return not is_of_user and (key is None or is_of_module(key))
 
     @property
     def asks_to_store(self) -> bool | None:

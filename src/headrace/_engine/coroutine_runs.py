@@ -165,7 +165,10 @@ async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:
         return False
     if known is None:
         return True
-    await hooking.conclude_in_task(run, scheduler, known)
+    if run.spec.hooks is None:
+        scheduler.attempt_ended(run, known)
+    else:
+        await hooking.conclude_in_task(run, scheduler, known)
     return False
 
 

@@ -7,9 +7,8 @@ was given. Another branch taken in another attempt never gets the result of this
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from headrace._engine.outcomes import Outcome
 from headrace.futures.resolve import ATOMS
@@ -67,27 +66,21 @@ def kept(run: Any, outcome: Outcome) -> Outcome:
 def _digest(inputs: tuple[tuple[Any, ...], Any]) -> object:
     """What tells inputs apart, taken before a body can change them.
 
-    Simple values as they are; others as a digest of their pickle, which may differ for
-    equal values (then the run is executed again) but not agree for different ones.
-    What cannot be pickled is told apart by identity.
+    Simple values as they are, others by the hash that cache keys are made of. What has
+    no hash is told apart by identity.
     """
     args, kwargs = inputs
     values: tuple[Any, ...] = (*args, *kwargs.values())
     if all(type(value) in ATOMS for value in values):
         told = [f"{type(value).__name__} {value!r}" for value in values]
         return told, list(kwargs)
+    # Late: of use to flows with retries only.
+    from headrace.hashing import hash_objects  # noqa: PLC0415
+
     try:
-        return hashlib.blake2b(_pickled((args, dict(kwargs)))).digest()
-    except Exception:  # noqa: BLE001 - pickling users' objects may raise anything
+        return hash_objects(*args, **kwargs) or _Identities(values)
+    except Exception:  # noqa: BLE001 - users' objects may raise anything
         return _Identities(values)
-
-
-def _pickled(value: object) -> bytes:
-    # Late: of use to flows with retries only, and takes a fifth of the whole import.
-    import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
-
-    pickled: bytes = cast("Any", cloudpickle).dumps(value)
-    return pickled
 
 
 class _Identities:

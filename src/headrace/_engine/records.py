@@ -102,8 +102,8 @@ def note_end(run: Any, phase: StateType) -> None:
     log = host.log
     if log is None:
         return
-    is_lasting = run.rare is None and run.spec.is_lasting and not host.is_derived
-    if is_lasting and is_light(outcome):
+    is_lasting = run.spec.is_lasting and not host.is_derived
+    if is_lasting and (run.rare is None or run.rare.is_light) and is_light(outcome):
         log.append(run)
         log.trim()
     else:

@@ -81,6 +81,11 @@ class Rare:
         self.scheduled: State[Any] | None = None  # what asked for another attempt
         self.result: RunResult | None = None  # if it is stored or cached
 
+    @property
+    def is_light(self) -> bool:
+        """Whether it leads nowhere once the run has ended: to texts and ids at the most."""
+        return not (self.parent or self.children or self.timer or self.scheduled)
+
     def of_ended(self) -> Rare:
         """What of it is still told of a run when that is gone: texts and ids."""
         rare = Rare()
