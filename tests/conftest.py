@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import threading
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -25,6 +26,8 @@ MAY_BLOCK = [
     ("headrace/_concurrency/threads.py", "close"),
 ]
 
+_HOMES = itertools.count()
+
 pytest_plugins = ["pytester"]
 
 hypothesis.settings.register_profile(
@@ -43,6 +46,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     real = metafunc.definition.get_closest_marker("real_loops")
     if real and "anyio_backend" in metafunc.fixturenames:
         metafunc.parametrize("anyio_backend", REAL_LOOPS)
+
+
+@pytest.fixture(autouse=True)
+def home_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nothing a test stores is found by another, or stays in the user's home."""
+    folder = tmp_path_factory.getbasetemp() / f"home-{next(_HOMES)}"
+    monkeypatch.setenv("HEADRACE_HOME", str(folder))
 
 
 @pytest.fixture(autouse=True)

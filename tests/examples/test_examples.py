@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import re
 import socket
 import subprocess
@@ -30,11 +31,16 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def run_script(name: str, *args: str) -> str:
+def run_script(name: str, *args: str, **environ: str) -> str:
     """What an example prints, run as the README says, with warnings as errors."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *args]
     done = subprocess.run(  # noqa: S603 - our own script
-        command, capture_output=True, text=True, timeout=15, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+        env={**os.environ, **environ},
     )
     assert done.stderr == ""
     assert done.returncode == 0
@@ -95,6 +101,24 @@ def test_the_census_runs_as_a_script_on_a_part_of_the_standard_library() -> None
     runs = re.search(r"(\d+) runs in [\d.]+ s: \d+ runs and [\d,]+ lines", printed)
     assert runs is not None
     assert int(runs[1]) > 60
+
+
+@pytest.mark.slow
+def test_the_second_census_finds_what_the_first_has_cached(tmp_path: Path) -> None:
+    folder, home = str(Path(asyncio.__file__).parent), str(tmp_path)
+
+    first, second = (
+        run_script("stdlib_census.py", folder, HEADRACE_HOME=home) for _ in range(2)
+    )
+
+    files = len(list(Path(folder).glob("*.py")))
+    assert f"0 of {files} files came from the cache" in first
+    assert f"{files} of {files} files came from the cache" in second
+    assert _table_of(first) == _table_of(second)
+
+
+def _table_of(printed: str) -> str:
+    return printed.partition("\nruns by final state")[0]
 
 
 def test_the_census_says_what_it_needs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from headrace.exceptions import HashError
 from headrace.hashing.encoding import digest, encode
-from headrace.hashing.keys import encoded_source, task_input_hash
+from headrace.hashing.keys import encoded_source, key_of_task, task_input_hash
 from headrace.hashing.policies import (
     INPUTS,
     NO_CACHE,
@@ -82,7 +82,7 @@ def explain(
     if policy == NO_CACHE:
         return []
     policy.check(parameters)
-    parts = [_part("task key", lambda: encode(context.task.task_key, "task_key"))]
+    parts = [_part("task key", lambda: encode(key_of_task(context.task), "task_key"))]
     if policy.run_id:
         parts.append(_part("run id", lambda: encode(run_id_of(context), "run_id")))
     if policy.source:

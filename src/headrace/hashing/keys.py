@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import marshal
+import sys
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -16,6 +19,7 @@ from headrace.hashing.encoding import digest, encode
 __all__ = (
     "encoded_source",
     "hash_objects",
+    "key_of_task",
     "name_of_task",
     "stable_hash",
     "task_input_hash",
@@ -119,6 +123,23 @@ def encoded_source(fn: Any) -> bytes:
     ):
         encoded += _NOTHING if values is None else encode(values, f"fn.{name}")
     return encoded
+
+
+def key_of_task(task: Any) -> str:
+    """What makes it the same task, in every program that looks at the same cache.
+
+    Of one in a script the path too: each has a module called ``__main__``.
+    """
+    key: str = task.task_key
+    if not key.startswith("__main__."):
+        return key
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return key if file is None else _in_script(key, file)
+
+
+@functools.lru_cache(maxsize=256)
+def _in_script(key: str, file: str) -> str:
+    return f"{Path(file).absolute()} {key}"
 
 
 def warn_of(task: Any, error: HashError) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from headrace._text import shown
 from headrace.exceptions import HashError
 from headrace.hashing.encoding import digest, encode
-from headrace.hashing.keys import encoded_source, warn_of
+from headrace.hashing.keys import encoded_source, key_of_task, warn_of
 
 __all__ = (
     "INPUTS",
@@ -63,7 +63,7 @@ class KeyPolicy:
         task = context.task
         run_id = run_id_of(context) if self.run_id else None
         try:
-            encoded = [marshal.dumps((kind, task.task_key, run_id), _VERSION)]
+            encoded = [marshal.dumps((kind, key_of_task(task), run_id), _VERSION)]
             if self.source:
                 encoded.append(encoded_source(task.fn))
             if self.inputs:
