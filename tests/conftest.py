@@ -28,7 +28,8 @@ MAY_BLOCK = [
 
 _HOMES = itertools.count()
 
-pytest_plugins = ["pytester"]
+# The second is installed as a plugin, and here for those who have not done that anew.
+pytest_plugins = ["pytester", "pytest_headrace"]
 
 hypothesis.settings.register_profile(
     "headrace", deadline=None, derandomize=True, database=None

@@ -31,6 +31,7 @@ EXAMPLES: list[BaseException] = [
     exceptions.StoredException("app.Broken", "no more"),
     exceptions.UpstreamTaskError("total-0", "load-0", "Failed", "FAILED"),
     exceptions.WorkerDied("resize", 4711, signal_name="SIGKILL"),
+    exceptions.InjectedFailure("attempt 1 of the run 'load-0'"),
     exceptions.NotPicklable(
         "resize", "the argument 'lock'", "_thread.lock", "TypeError: cannot pickle it"
     ),

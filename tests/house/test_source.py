@@ -32,6 +32,7 @@ LATE = {
         "headrace.storage_keys",
     },
     "src/headrace/task_runners.py": {"headrace._concurrency.processes"},
+    "src/pytest_headrace.py": {"headrace", "headrace.testing"},
     "src/headrace/validation.py": {"headrace.adapters"},
 }
 

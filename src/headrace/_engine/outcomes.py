@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
+from headrace.context import RETRIES_OFF
 from headrace.exceptions import CancelledRun, HeadraceError, RunInterrupted
 from headrace.runs import Record
 from headrace.states import (
@@ -162,7 +163,15 @@ def may_retry(run: Any, phase: StateType) -> bool:
         and run.attempts <= policy.retries
         and not run.scope.is_cancelled
         and not (rare is not None and rare.is_last)
+        and not _is_without_retries(run)
     )
+
+
+def _is_without_retries(run: Any) -> bool:
+    # A run in place has no context of its own: its caller's is the present one.
+    context = run.context
+    found = RETRIES_OFF.get() if context is None else context.get(RETRIES_OFF, False)
+    return bool(found)
 
 
 def must_ask(run: Any, phase: StateType) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.context.holders import CURRENT, Holder, carry, current
+from headrace.context.holders import CURRENT, RETRIES_OFF, Holder, carry, current
 from headrace.context.run_contexts import (
     FlowRunContext,
     RunContext,
@@ -17,6 +17,7 @@ from headrace.context.tagging import TAGS, TagsContext, tags
 
 __all__ = (
     "CURRENT",
+    "RETRIES_OFF",
     "TAGS",
     "FlowRunContext",
     "Holder",

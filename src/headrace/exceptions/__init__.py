@@ -18,6 +18,7 @@
     ├── StoredException           what could not be stored as it was: its text
     ├── UpstreamTaskError         a run was held back: an input did not complete
     ├── WorkerDied                a worker process ended while it ran a task
+    ├── InjectedFailure           a test had an attempt fail
     ├── NotPicklable              (TypeError) this cannot go to or from a worker process
     ├── MappingLengthMismatch     map() got iterables of different lengths
     ├── MappingMissingIterable    map() got nothing to iterate over
@@ -61,6 +62,7 @@ from headrace.exceptions.ends import (
     CancelledRun,
     CrashedRun,
     FailedRun,
+    InjectedFailure,
     MissingResult,
     NotPicklable,
     PausedRun,
@@ -102,6 +104,7 @@ __all__ = (
     "ForkedRuntime",
     "HashError",
     "HeadraceError",
+    "InjectedFailure",
     "InternalError",
     "InvalidNameError",
     "InvalidStorageKey",

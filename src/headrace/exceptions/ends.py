@@ -8,6 +8,7 @@ __all__ = (
     "CancelledRun",
     "CrashedRun",
     "FailedRun",
+    "InjectedFailure",
     "MissingResult",
     "NotPicklable",
     "PausedRun",
@@ -140,6 +141,24 @@ class WorkerDied(HeadraceError):
             f"the worker process {self.pid} {how} while it was running "
             f"{self.task_name!r}. If the system runs out of memory, use fewer workers; "
             f"look for a crash in a C extension, and for a call of os._exit() or kill."
+        )
+
+
+class InjectedFailure(HeadraceError):
+    """A test had an attempt fail, by `headrace.testing.fail_on`.
+
+    Args:
+        what: Which: ``"attempt 1 of the run 'load-0'"``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} was made to fail by fail_on(). Leave its block to have the "
+            f"function called, or give it exception= for an error of another kind."
         )
 
 

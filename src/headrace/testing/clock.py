@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextvars import Context
-from pathlib import PurePath
-from types import CoroutineType
 from typing import Any, Final, TypeVar, TypeVarTuple
+
+from headrace.testing.waiting import waiting_runs, waiting_tasks
 
 __all__ = ("VirtualTimeLoop", "headrace_threads_busy")
 
@@ -104,29 +104,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _busy(self) -> bool:
         return self._in_executor > 0 or self._threads_busy()
 
-    def _waiting(self) -> list[str]:
-        tasks = (task for task in asyncio.all_tasks(self) if not task.done())
-        return sorted(_describe(task) for task in tasks)
-
-
-def _describe(task: asyncio.Task[Any]) -> str:
-    """A task's name, and the lines at which it waits, the innermost last."""
-    lines: list[str] = []
-    coro: Any = task.get_coro()
-    while isinstance(coro, CoroutineType) and coro.cr_frame:
-        code = coro.cr_code
-        file = PurePath(code.co_filename).name
-        lines.append(f"{code.co_qualname} at {file}:{coro.cr_frame.f_lineno}")
-        coro = coro.cr_await
-    return f"{task.get_name()} ({' > '.join(lines)})"
+    def _waiting(self) -> str:
+        tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
+        runs = waiting_runs(tasks)
+        text = f"Waiting tasks: {'; '.join(waiting_tasks(tasks)) or 'none'}."
+        return f"{text} Waiting runs: {'; '.join(runs)}." if runs else text
 
 
 class _JumpingSelector(selectors.BaseSelector):
     """A selector that moves a clock where another would wait."""
 
-    def __init__(
-        self, busy: Callable[[], bool], waiting: Callable[[], list[str]]
-    ) -> None:
+    def __init__(self, busy: Callable[[], bool], waiting: Callable[[], str]) -> None:
         self.now = 0.0
         self._real = selectors.DefaultSelector()
         self._busy = busy
@@ -157,11 +145,10 @@ class _JumpingSelector(selectors.BaseSelector):
             ready = self._real.select(_GRACE_SECONDS)
             if ready or self._busy():
                 return ready
-        tasks = "; ".join(self._waiting()) or "none"
         raise RuntimeError(
             f"every task is waiting and no timer is set: this test would hang. "
             f"Set the event it waits for, or give the wait a timeout. "
-            f"Waiting tasks: {tasks}."
+            f"{self._waiting()}"
         )
 
     def register(
