@@ -874,6 +874,33 @@ def test_a_flow_whose_failures_were_given_logs_nothing(
     assert warnings_in(caplog) == []
 
 
+async def test_a_run_that_a_runtime_cancels_at_its_exit_is_no_failure_to_tell_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends: list[type[BaseException]] = []
+
+    async def wait_for(future: TaskFuture[None]) -> None:
+        try:
+            await future
+        except CancelledRun as error:
+            ends.append(type(error))
+
+    @task
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ZeroDivisionError):
+        async with Runtime():
+            waiting = asyncio.create_task(wait_for(await never.submit()))
+            await asyncio.sleep(1)
+            raise ZeroDivisionError
+    await waiting
+
+    # They were not counted as failures that nobody was given, nor taken off those.
+    assert ends == [CancelledRun]
+    assert warnings_in(caplog) == []
+
+
 async def test_the_exit_of_a_runtime_logs_and_never_raises(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

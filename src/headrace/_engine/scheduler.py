@@ -348,7 +348,9 @@ class Scheduler:
         if phase is _COMPLETED:
             run.phase = phase
         else:
-            if not run.seen and not (phase is _CANCELLED and scope.is_cancelled):
+            # Whoever cancelled a scope need not be told of its runs.
+            run.seen = run.seen or (phase is _CANCELLED and scope.is_cancelled)
+            if not run.seen:
                 scope.unseen.add(run)
             run.phase = phase
             run_logging.ended(run)

@@ -63,8 +63,16 @@ class _Faults:
     def faulty_spec(self) -> Any:
         """The same options, with functions that may fail."""
         spec = self.spec
-        fn, call = _Faulty(spec.fn, self), _Faulty(spec.call, self)
+        fn = _Faulty(spec.fn, self)
+        call = _FaultyCoroutine(spec.call, self) if spec.is_async else fn
         return dataclasses.replace(spec, fn=fn, call=call, is_lasting=False)
+
+    def raise_if_due_here(self) -> None:
+        """`raise_if_due` for the run that the present code belongs to."""
+        run = CURRENT.get(None)
+        # Not a call of the bare function, ``task.fn(...)``, by other code.
+        if isinstance(run, Record) and run.spec.key == self.spec.key:
+            self.raise_if_due(run)
 
     def raise_if_due(self, run: Any) -> None:
         """Raise, if the present attempt of a run is one that has to fail."""
@@ -84,10 +92,7 @@ class _Faulty:
         self.faults = faults
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        run = CURRENT.get(None)
-        # Not a call of the bare function, ``task.fn(...)``, by other code.
-        if isinstance(run, Record) and run.spec.key == self.faults.spec.key:
-            self.faults.raise_if_due(run)
+        self.faults.raise_if_due_here()
         return self._fn(*args, **kwargs)
 
     def headrace_before(self, run: Any) -> None:
@@ -96,6 +101,14 @@ class _Faulty:
 
     def __reduce__(self) -> Any:
         return _itself, (self._fn,)
+
+
+class _FaultyCoroutine(_Faulty):
+    """The same for a coroutine function: it is made before the body's context is."""
+
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        self.faults.raise_if_due_here()
+        return await self._fn(*args, **kwargs)
 
 
 def _itself(fn: Callable[..., Any]) -> Callable[..., Any]:

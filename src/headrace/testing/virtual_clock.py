@@ -32,6 +32,7 @@ class VirtualClock:
     ) -> None:
         self._loop: VirtualTimeLoop | None = None
         self._make_loop = make_loop
+        self._main: asyncio.Task[Any] | None = None
         self._runner = asyncio.Runner(loop_factory=self._made)
         self._around: Callable[[], AbstractContextManager[object]]
         self._around = contextlib.nullcontext
@@ -67,11 +68,29 @@ class VirtualClock:
                 "Await the coroutine there; to have virtual time in it, let whatever "
                 "runs the test make its loop by headrace.testing.VirtualTimeLoop."
             )
-        return self._runner.run(self._within(coro), context=contextvars.copy_context())
+        within = self._within(coro)
+        try:
+            return self._runner.run(within, context=contextvars.copy_context())
+        except BaseException:
+            self._end_main()
+            raise
 
     async def _within(self, coro: Coroutine[Any, Any, T]) -> T:
+        self._main = asyncio.current_task()
         with self._around():
             return await coro
+
+    def _end_main(self) -> None:
+        """Let a coroutine clean up that the loop gave up, as everyone was waiting."""
+        main = self._main
+        if main is None or main.done():
+            return
+        main.cancel()
+        # It may wait for ever once more, and is closed with the loop then.
+        with contextlib.suppress(RuntimeError):
+            self._runner.get_loop().run_until_complete(asyncio.wait([main]))
+        if main.done() and not main.cancelled():
+            main.exception()  # looked at, so that asyncio does not log it
 
     def enter(self, around: Callable[[], AbstractContextManager[object]]) -> None:
         """Have every coroutine run from now on inside of a fresh ``with around():``."""
