@@ -889,12 +889,16 @@ async def test_a_run_that_a_runtime_cancels_at_its_exit_is_no_failure_to_tell_of
     async def never() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(ZeroDivisionError):
+    async def main() -> None:
         async with Runtime():
-            waiting = asyncio.create_task(wait_for(await never.submit()))
+            waiting.append(asyncio.create_task(wait_for(await never.submit())))
             await asyncio.sleep(1)
             raise ZeroDivisionError
-    await waiting
+
+    waiting: list[asyncio.Task[None]] = []
+    with pytest.raises(ZeroDivisionError):
+        await main()
+    await asyncio.wait(waiting)
 
     # They were not counted as failures that nobody was given, nor taken off those.
     assert ends == [CancelledRun]

@@ -19,6 +19,7 @@ NOT_AT_ONCE = {
     "headrace.testing",
     "importlib.metadata",
     "multiprocessing",
+    "pytest",
     "pydantic",
     "sqlite3",
     "unittest",

@@ -145,7 +145,7 @@ def test_random_numbers_are_the_same_with_the_same_seed() -> None:
     drawn: list[float] = []
 
     async def draw() -> None:
-        drawn.append(random.random())
+        drawn.append(random.random())  # noqa: S311 - no secret
 
     before = random.getstate()
     explore(draw, seeds=[1, 2, 1])()
@@ -203,4 +203,4 @@ def test_seeds_that_make_no_sense_are_refused_at_once(seeds, error, text) -> Non
 
 def test_a_plain_function_is_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"no coroutine function.*async def"):
-        explore(lambda: None)  # pyright: ignore[reportArgumentType]
+        explore(lambda: None)  # pyright: ignore[reportArgumentType, reportCallIssue]

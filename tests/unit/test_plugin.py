@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import tomllib
@@ -323,6 +324,21 @@ async def test_of_both(runtime):
     result.stdout.fnmatch_lines(["*pytest-asyncio runs it on a loop of its own*"])
 
 
+@pytest.mark.slow
+def test_the_tests_in_the_docs_pass(project: pytest.Pytester) -> None:
+    page = (ROOT / "docs/testing.md").read_text("utf-8")
+    definitions = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[
+        0
+    ]
+    tests = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    used = "import pytest\nfrom headrace.testing import VirtualTimeLoop\n"
+    project.makepyfile("\n".join([definitions, used, *tests]))
+
+    result = project.runpytest_subprocess()
+
+    assert result.parseoutcomes() == {"passed": 2}
+
+
 # -- what it costs those who do not use it -----------------------------------------
 
 
@@ -342,7 +358,7 @@ def test_pytest_finds_it_by_its_entry_point() -> None:
 def test_it_imports_nothing_of_the_package_when_pytest_starts() -> None:
     code = "import sys, pytest_headrace; print(*sys.modules)"
 
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603 - the code is ours
         [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
         capture_output=True,
         text=True,

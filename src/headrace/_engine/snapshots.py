@@ -36,7 +36,7 @@ def what_it_waits_for(run: Any) -> str:
     if phase is _SCHEDULED and _timer(run) is not None:
         return f"its retry, due in {_seconds_left(run):.1f} s"
     if phase is not _PENDING and phase is not _SCHEDULED:
-        return "its body"
+        return "its body and its runs" if run.is_flow else "its body"
     upstreams = _unfinished(run)
     if upstreams:
         return f"the runs {_names(upstreams)}"

@@ -11,7 +11,7 @@ from headrace._concurrency.stacks import frames_of_task, is_ours, line_of
 from headrace._engine.records import open_runs
 from headrace._engine.snapshots import frames_of, what_it_waits_for
 from headrace.runs import Record
-from headrace.states import StateType
+from headrace.states import FINAL, StateType
 
 __all__ = ("waiting_runs", "waiting_tasks")
 
@@ -37,20 +37,23 @@ def waiting_runs(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
     Found by the variables of our own frames: no table of all runs is kept anywhere.
     """
     scopes: dict[int, Any] = {}
+    runs: dict[int, Any] = {}
     for task in tasks:
         for run in _runs_in(task):
+            runs[id(run)] = run
             scope = run.scope
             while scope is not None:
                 scopes[id(scope)] = scope
                 scope = scope.parent
-    runs = {id(run): run for scope in scopes.values() for run in open_runs(scope)}
+    runs |= {id(run): run for scope in scopes.values() for run in open_runs(scope)}
     ordered = sorted(runs.values(), key=lambda run: run.created)
-    return [_told(run) for run in ordered]
+    return [_told(run) for run in ordered if run.phase not in FINAL]
 
 
 def _told(run: Any) -> str:
     frames = frames_of(run)
-    if run.phase is StateType.RUNNING and frames:
+    is_at_work = run.phase is StateType.RUNNING and not all(map(is_ours, frames))
+    if is_at_work:
         return f"{run.name!r} waits in its body ({_lines(frames)})"
     return f"{run.name!r} waits for {what_it_waits_for(run)}"
 
