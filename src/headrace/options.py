@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 
 from headrace.callables import coroutine_form, is_coroutine_callable, is_of_module
 from headrace.hooks import HOOKS, HookFn, Hooks
+from headrace.middleware import Middleware, middleware_of
 from headrace.option_checks import (
     description_of,
     flag_of,
@@ -116,6 +117,8 @@ class TaskRunOptions(HookOptions, ResultStorageOptions, total=False):
         cache_expiration: How long that holds; by default for ever.
         refresh_cache: True executes runs whatever is cached, and caches what they give;
             by default as the setting ``tasks_refresh_cache`` says (False).
+        middleware: Functions that go around the body of each attempt, outermost first:
+            ``fn(run, call_next)``, coroutine functions for a coroutine task, else plain.
     """
 
     task_run_name: str | Callable[..., Any] | None
@@ -130,6 +133,7 @@ class TaskRunOptions(HookOptions, ResultStorageOptions, total=False):
     cache_key_fn: Callable[..., Any] | None
     cache_expiration: timedelta | None
     refresh_cache: bool | None
+    middleware: Iterable[Middleware] | None
 
 
 class TaskOptions(TaskRunOptions, total=False):
@@ -210,13 +214,18 @@ def task_spec(
     name = name_of_definition(fn, options.get("name"), "task")
     shared = _shared(fn, name, options, "task")
     hooks: Hooks | None = shared["hooks"]
-    functions = [fn] if hooks is None else [fn, *hooks.functions()]
     results: ResultOptions | None = shared["results"]
-    is_bare = all(shared[each] is None for each in ("run_name", "hooks", "results"))
+    middleware = middleware_of(
+        name, options.get("middleware"), is_async=shared["is_async"]
+    )
+    functions = [fn, *middleware, *(hooks.functions() if hooks is not None else ())]
+    others = ("run_name", "hooks", "results")
+    is_bare = not middleware and all(shared[each] is None for each in others)
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
+        middleware=middleware,
         is_bare=is_bare,
         # Of its functions, those of the options included.
         is_lasting=shared["run_name"] is None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.hooks import Hooks
+from headrace.middleware import Middleware
 from headrace.parameters import Binder, ParameterNames
 from headrace.result_options import ResultOptions
 from headrace.retries import NO_RETRY, RetryPolicy
@@ -50,6 +51,7 @@ class TaskSpec:
         log_prints: Whether what bodies print is logged; None for what the flow says.
         hooks: What to call when a run enters a state, if anything.
         results: What was said of storing and caching results, if anything.
+        middleware: What goes around the body of each attempt, outermost first.
         is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
             tasks, which must not pay for what the others ask for.
         is_lasting: Whether nothing is kept alive by keeping this: its functions live
@@ -74,6 +76,7 @@ class TaskSpec:
     log_prints: bool | None = None
     hooks: Hooks | None = None
     results: ResultOptions | None = None
+    middleware: tuple[Middleware, ...] = ()
     is_bare: bool = True
     is_lasting: bool = False
     owner: Any = None

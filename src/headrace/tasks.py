@@ -21,6 +21,7 @@ from headrace._types import HasFn, Untold
 from headrace.cache_explanations import CacheExplanation, explain_cache
 from headrace.cache_keys import task_input_hash
 from headrace.definitions import Option, is_method_object
+from headrace.middleware import Middleware
 from headrace.options import TaskOptions, TaskRunOptions, task_spec, with_settings
 from headrace.registry import register
 from headrace.retries import exponential_backoff
@@ -85,6 +86,7 @@ class Task(Schedulable[P, R_co]):
     cache_key_fn = Option[Any](result_option("cache_key_fn"))
     cache_expiration = Option[timedelta | None](result_option("cache_expiration"))
     refresh_cache = Option[bool | None](result_option("refresh_cache"))
+    middleware = Option[list[Middleware]](lambda spec: list(spec.middleware))
 
     def __init__(
         self,

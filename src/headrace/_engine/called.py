@@ -21,6 +21,7 @@ from headrace._concurrency.bodies import (
     this_face,
     unshielded,
 )
+from headrace._engine.around import around_here
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
 from headrace._engine.deferred import prepare_retry
@@ -247,7 +248,9 @@ def _attempt_here(run: TaskFuture[Any]) -> Outcome:
 def _body_here(run: TaskFuture[Any]) -> Any:
     CURRENT.set(run)
     try:
-        return drained(run.spec.fn(*run.args, **run.kwargs))
+        if run.spec.is_bare and run.scope.is_bare:
+            return drained(run.spec.fn(*run.args, **run.kwargs))
+        return drained(around_here(run))
     finally:
         del run  # see `call_run`
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import types
@@ -10,6 +11,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._engine import hooking, naming, stopping
+from headrace._engine.around import around, around_place
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
@@ -97,9 +99,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     del run, outcome
 
 
-async def _live_fully(  # noqa: C901 - hot as well
-    run: TaskFuture[Any], scheduler: Any
-) -> None:
+async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     """The rest of `live` for a run with more to it: a user's name, hooks, a runner.
 
     Apart, so that the runs of most tasks do not pay for it.
@@ -119,11 +119,7 @@ async def _live_fully(  # noqa: C901 - hot as well
             await hooking.tell_in_task(run, scheduler)
         if spec.timeout_seconds is not None:
             stopping.set_limit((scheduler, run, time()))
-        place = run.scope.place
-        if place is None:
-            value = await spec.call(*run.args, **run.kwargs)
-        else:
-            value = await place.run(run, scheduler)
+        value = await _body_of(run, scheduler)
         if type(value) not in ATOMS:
             value = await plain_value(value)
         if spec.timeout_seconds is not None:
@@ -146,6 +142,13 @@ async def _live_fully(  # noqa: C901 - hot as well
     else:
         await hooking.conclude_in_task(run, scheduler, outcome)
     del run, outcome  # see `live`
+
+
+def _body_of(run: TaskFuture[Any], scheduler: Any) -> Awaitable[Any]:
+    place = run.scope.place
+    if place is None:
+        return around(run)
+    return around_place(run, scheduler, functools.partial(place.run, run, scheduler))
 
 
 async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:

@@ -12,6 +12,7 @@ from random import random
 from time import time
 from typing import Any, Final
 
+from headrace._engine.around import around
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.coroutine_runs import (
     ask_to_retry,
@@ -329,7 +330,10 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
     context = contextvars.copy_context()
     context.run(CURRENT.set, run)
     try:
-        coro = spec.call(*run.args, **run.kwargs)
+        if spec.is_bare and run.scope.is_bare:
+            coro = spec.call(*run.args, **run.kwargs)
+        else:
+            coro = around(run)
         if spec.timeout_seconds is None:
             value = await in_context(context, coro)
         else:

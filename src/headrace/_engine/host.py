@@ -31,6 +31,7 @@ from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
+from headrace.middleware import AROUND_NOTHING, Around
 from headrace.runs import RunLog
 from headrace.settings import Settings, current_settings, is_switched_on
 
@@ -54,7 +55,7 @@ class Host:
     __slots__ = (
         "_caches", "_helper", "_lock", "_max_threads", "_root", "_settings",
         "announcer", "cache", "drops_results", "is_derived",
-        "log", "new_key", "pid", "scheduler",
+        "log", "middleware", "new_key", "pid", "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +65,9 @@ class Host:
         observers: Iterable[Observer] = (),
         max_threads: int | None = None,
         cache: Any = None,
+        middleware: Around = AROUND_NOTHING,
     ) -> None:
+        self.middleware = middleware
         self._settings = settings
         self._root = self  # the host of the runtime, or outermost flow
         self._caches: Caches | None = None
@@ -124,7 +127,11 @@ class Host:
 
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
-        host = Host(settings=self._settings, max_threads=self._max_threads)
+        host = Host(
+            settings=self._settings,
+            max_threads=self._max_threads,
+            middleware=self.middleware,
+        )
         host.announcer, host.log = self.announcer, self.log
         host.is_derived = True
         host._root = self._root

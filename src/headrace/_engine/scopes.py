@@ -19,6 +19,7 @@ from headrace._engine.unseen import Unseen
 from headrace.context import CURRENT
 from headrace.exceptions import RunEnded
 from headrace.logging.prints import log_prints_for, print_again_for
+from headrace.middleware import AROUND_NOTHING
 from headrace.runs import Record, ScopeFacts
 from headrace.states import StateType
 
@@ -94,7 +95,8 @@ class Scope:
         self.direct: set[Any] = set()
         self.unseen = Unseen()
         self.stores_results: bool = _stores_results(host, parent, owner)
-        self.is_bare = not self.stores_results
+        has_more = self.stores_results or host.middleware is not AROUND_NOTHING
+        self.is_bare = not has_more
         self.plans: Any = None
         self.is_cancelled = False
         self.has_ended = False

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
 from headrace._engine import hooking, naming, stopping
+from headrace._engine.around import around_here
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import (
     ask_to_retry,
@@ -194,9 +195,12 @@ def _block_on(scheduler: Any, run: TaskFuture[Any], coro: Any) -> Any:
 def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
     CURRENT.set(run)
     try:
-        value = run.spec.fn(*run.args, **run.kwargs)
-        if type(value) in ATOMS and run.rare is None and run.scope.is_bare:
-            return _COMPLETED, value
+        if run.spec.is_bare and run.scope.is_bare:
+            value = run.spec.fn(*run.args, **run.kwargs)
+            if type(value) in ATOMS and run.rare is None:
+                return _COMPLETED, value
+        else:
+            value = around_here(run)
         value = drained(value)
         if is_to_be_awaited(value):
             return _ToAwait(value)

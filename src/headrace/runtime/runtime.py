@@ -23,6 +23,7 @@ from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
+from headrace.middleware import Middleware, sorted_by_kind
 from headrace.runs import RunLog, Runs
 from headrace.runtime.cache import RuntimeCache
 from headrace.settings import History, Settings
@@ -61,10 +62,14 @@ class Runtime:
         cache: Where it is written down what is cached: a `headrace.caching.CacheStore`
             such as ``MemoryCache()``, which you close; by default as the settings say,
             a file that processes share.
+        middleware: Functions that go around the body of each attempt of a task, the
+            outermost first, outside of those of the task itself: ``fn(run, call_next)``.
+            Coroutine functions go around coroutine tasks, plain ones around plain tasks.
         history: What `runs` tells of each run: all its states ("full"), only the last
             one ("last"), or nothing ("off"); by default as the settings say ("full").
 
     Raises:
+        TypeError: ``middleware`` are no functions.
         ValueError: ``max_threads`` is no positive whole number, or ``history`` none
             of these.
     """
@@ -74,6 +79,7 @@ class Runtime:
         *,
         max_threads: int | None = None,
         observers: Iterable[Observer] = (),
+        middleware: Iterable[Middleware] = (),
         settings: Settings | None = None,
         history: History | None = None,
         cache: Any = None,
@@ -85,6 +91,7 @@ class Runtime:
             observers=tuple(observers),
             max_threads=max_threads,
             cache=_checked_cache(cache),
+            middleware=sorted_by_kind(middleware),
         )
         self._host = self._new_host()
         self._history: History | None = checked_history(history)
