@@ -77,12 +77,12 @@ def tags_of(name: str, given: Any) -> frozenset[str]:
     return frozenset(tags)
 
 
-def limit_of(name: str, given: object) -> float | None:
+def limit_of(name: str, given: object, option: str = "timeout_seconds") -> float | None:
     """Seconds above 0; None for no limit, and so is 0."""
     if given is None:
         return None
     text = (
-        f"{name}: timeout_seconds={given!r} is no limit. Give a number of seconds "
+        f"{name}: {option}={given!r} is no limit. Give a number of seconds "
         f"above 0, or None for no limit."
     )
     # `Real` and not float: numbers of other packages, such as numpy, are welcome.

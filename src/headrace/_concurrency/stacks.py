@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
-from pathlib import PurePath
 from types import CoroutineType, FrameType, GeneratorType
 from typing import Any, cast
 
@@ -61,5 +61,5 @@ def is_ours(frame: FrameType) -> bool:
 def line_of(frame: FrameType) -> str:
     """The function and the line that it is at: ``load at report.py:12``."""
     code = frame.f_code
-    file = PurePath(code.co_filename).name
+    file = os.path.basename(code.co_filename)  # noqa: PTH119 - pathlib takes 3 ms
     return f"{code.co_qualname} at {file}:{frame.f_lineno}"

@@ -6,20 +6,48 @@ frames of asyncio tasks and threads, when somebody looks.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from threading import get_ident
+from time import time
 from types import FrameType
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.loops import is_asyncio_task
-from headrace._concurrency.stacks import frames_of_task, frames_of_thread
+from headrace._concurrency.stacks import (
+    frames_of_task,
+    frames_of_thread,
+    is_ours,
+    line_of,
+)
 from headrace._text import one_line
-from headrace.runs import Record
+from headrace.runs import Record, RunSnapshot
 from headrace.states import FINAL, StateType
 
-__all__ = ("frames_of", "what_it_waits_for")
+__all__ = (
+    "frames_of",
+    "loop_stack",
+    "snapshot_of",
+    "tell_who_holds",
+    "what_it_waits_for",
+)
+
+log: Final = logging.getLogger("headrace.engine")
 
 _MOST_NAMES: Final = 5
+
+# Modules whose code runs loops: what a loop has called is behind their last frame.
+_OF_LOOPS: Final = frozenset(
+    {
+        "asyncio.base_events",
+        "asyncio.events",
+        "asyncio.runners",
+        "headrace._concurrency.loops",
+    }
+)
+# What loops call to wait for news.
+_OF_SELECTORS: Final = frozenset({"headrace.testing.clock", "selectors"})
 
 _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
@@ -86,3 +114,62 @@ def frames_of(run: Any) -> list[FrameType]:
     if isinstance(handle, ThreadFace):
         return frames_of_thread(handle.ident)
     return frames_of_thread(handle) if isinstance(handle, int) else []
+
+
+def snapshot_of(run: Any) -> RunSnapshot:
+    """What a run is doing. From any thread."""
+    return RunSnapshot(
+        name=run.name,
+        id=run.id,
+        state_name=run.state_name,
+        age_seconds=max(0.0, time() - run.created),
+        waits_for=what_it_waits_for(run),
+        stack=_lines(frames_of(run)) if run.phase is StateType.RUNNING else (),
+    )
+
+
+def loop_stack(scheduler: Any) -> tuple[str, ...]:
+    """What the thread of a loop is at; empty if it waits for news, or is this one."""
+    if scheduler is None or scheduler.thread_id == get_ident():
+        return ()
+    return _lines(_held_by(frames_of_thread(scheduler.thread_id)))
+
+
+def _lines(frames: Iterable[FrameType]) -> tuple[str, ...]:
+    """Those of the users and of what they call: ours, and what started them, are not."""
+    frames = list(frames)
+    first = next((i for i, frame in enumerate(frames) if is_ours(frame)), 0)
+    return tuple(line_of(frame) for frame in frames[first:] if not is_ours(frame))
+
+
+def _held_by(frames: list[FrameType]) -> list[FrameType]:
+    """The frames of what a loop has called; none if it waits for news."""
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    last = max((i for i, name in enumerate(modules) if name in _OF_LOOPS), default=None)
+    if last is None:
+        # A loop without frames of its own, in a thread that somebody made.
+        return [
+            f for f, name in zip(frames, modules, strict=True) if name != "threading"
+        ]
+    waits = modules[last + 1 : last + 2]
+    return [] if waits and waits[0] in _OF_SELECTORS else frames[last + 1 :]
+
+
+def tell_who_holds(scheduler: Any, seconds: float) -> None:
+    """Log what holds up a loop, in another thread than that of the loop."""
+    frames = _held_by(frames_of_thread(scheduler.thread_id))
+    if not frames:
+        return  # it has just gone on
+    names = [run.name for frame in frames if is_ours(frame) for run in _runs_of(frame)]
+    log.warning(
+        "the event loop has been held up for %.2f s by %s, at %s. Nothing else goes on "
+        "there meanwhile: await what takes long, or call it in a plain task, which has a "
+        "thread",
+        seconds,
+        f"the run {one_line(names[-1])!r}" if names else "code that belongs to no run",
+        " > ".join(_lines(frames) or map(line_of, frames[-1:])),
+    )
+
+
+def _runs_of(frame: FrameType) -> list[Record]:
+    return [each for each in frame.f_locals.values() if isinstance(each, Record)]

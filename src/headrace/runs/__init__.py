@@ -7,6 +7,7 @@ from headrace.runs.inputs import RunInput
 from headrace.runs.kept_results import RunResult, result_of
 from headrace.runs.look_up import Runs
 from headrace.runs.record import Rare, Record, Scoped
+from headrace.runs.snapshots import RunSnapshot, RuntimeSnapshot
 from headrace.runs.views import FlowRun, RunView, TaskRun, record_of
 
 __all__ = (
@@ -17,8 +18,10 @@ __all__ = (
     "RunInput",
     "RunLog",
     "RunResult",
+    "RunSnapshot",
     "RunView",
     "Runs",
+    "RuntimeSnapshot",
     "ScopeFacts",
     "Scoped",
     "TaskRun",

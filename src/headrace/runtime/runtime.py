@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TextIO
 
 from headrace._concurrency.bodies import shielded
 from headrace._engine.host import (
@@ -19,12 +20,14 @@ from headrace._engine.host import (
 )
 from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
+from headrace._engine.snapshots import loop_stack, snapshot_of
 from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
 from headrace.middleware import Middleware, sorted_by_kind
-from headrace.runs import RunLog, Runs
+from headrace.option_checks import limit_of
+from headrace.runs import RunLog, Runs, RuntimeSnapshot
 from headrace.runtime.cache import RuntimeCache
 from headrace.settings import History, Settings
 
@@ -58,6 +61,8 @@ class Runtime:
         max_threads: Most plain bodies that run at once; by default as the settings
             say (64).
         observers: Hear every state of every run; see `headrace.events.Observer`.
+        slow_loop_seconds: Log a WARNING that names the run and the line whenever code
+            holds up the event loop so long; None to watch nothing.
         settings: By default those that are current when the block is entered.
         cache: Where it is written down what is cached: a `headrace.caching.CacheStore`
             such as ``MemoryCache()``, which you close; by default as the settings say,
@@ -69,8 +74,8 @@ class Runtime:
             one ("last"), or nothing ("off"); by default as the settings say ("full").
 
     Raises:
-        TypeError: ``middleware`` are no functions.
-        ValueError: ``max_threads`` is no positive whole number, or ``history`` none
+        TypeError: ``middleware`` are no functions, ``slow_loop_seconds`` no number.
+        ValueError: ``max_threads`` is no positive number, ``slow_loop_seconds`` negative, ``history`` none
             of these.
     """
 
@@ -80,6 +85,7 @@ class Runtime:
         max_threads: int | None = None,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
+        slow_loop_seconds: float | None = None,
         settings: Settings | None = None,
         history: History | None = None,
         cache: Any = None,
@@ -92,6 +98,9 @@ class Runtime:
             max_threads=max_threads,
             cache=_checked_cache(cache),
             middleware=sorted_by_kind(middleware),
+            slow_loop_seconds=limit_of(
+                "Runtime()", slow_loop_seconds, "slow_loop_seconds"
+            ),
         )
         self._host = self._new_host()
         self._history: History | None = checked_history(history)
@@ -271,6 +280,27 @@ class Runtime:
         scope = self._scope
         open_runs = scope.open + len(scope.direct) if scope is not None else 0
         return {"open_runs": open_runs, **self._host.stats()}
+
+    def snapshot(self) -> RuntimeSnapshot:
+        """What each run that has not ended is doing now, and where the loop is.
+
+        From any thread; when code holds up the loop, from another one than that of the
+        loop.
+        """
+        runs = sorted(open_runs(self._scope), key=lambda run: run.created)
+        return RuntimeSnapshot(
+            runs=tuple(map(snapshot_of, runs)),
+            stats=self.stats(),
+            loop=loop_stack(self._host.scheduler),
+        )
+
+    def dump(self, file: TextIO | None = None) -> None:
+        """Write `snapshot` as text: for a program that seems to hang.
+
+        Args:
+            file: Where; by default the standard error.
+        """
+        (file or sys.stderr).write(str(self.snapshot()))
 
 
 def _checked_cache(given: Any) -> Any:
