@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from headrace import Runtime, flow, task
-from headrace.testing import VirtualTimeLoop
+from headrace.testing import VirtualClock
 
 
 class Door(NamedTuple):
@@ -55,8 +55,8 @@ class Door(NamedTuple):
             options_of_flow: Any = of_flow or {}
             use = flow(use, name="main", **options_of_flow)
         if self.code == "coroutine":
-            with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-                return runner.run(self._in_coroutine_code(use, it))
+            with VirtualClock() as clock:
+                return clock.run(self._in_coroutine_code(use, it))
         if self.place == "runtime":
             with Runtime():
                 return use(it)

@@ -33,22 +33,13 @@ def of(runtime: Runtime) -> dict[str, RunSnapshot]:
     return {run.name: run for run in runtime.snapshot().runs}
 
 
-async def cancel(runtime: Runtime, *futures: Any) -> None:
-    for future in futures:
-        future.cancel()
-        await future.wait()
+async def test_a_run_tells_which_runs_it_waits_for(runtime: Runtime) -> None:
+    first = await never.submit()
+    await total.submit(first)
+    await total.submit([await never.submit() for _ in range(7)])
+    await asyncio.sleep(1)
 
-
-async def test_a_run_tells_which_runs_it_waits_for() -> None:
-    async with Runtime() as runtime:
-        first = await never.submit()
-        many = [await never.submit() for _ in range(7)]
-        last = await total.submit(first)
-        all_of = await total.submit(many)
-        await asyncio.sleep(1)
-
-        seen = of(runtime)
-        await cancel(runtime, first, *many, last, all_of)
+    seen = of(runtime)
 
     assert seen["total-0"].waits_for == "the runs 'never-0'"
     assert seen["total-0"].state_name == "Pending"
@@ -57,16 +48,14 @@ async def test_a_run_tells_which_runs_it_waits_for() -> None:
     assert seen["total-1"].waits_for == f"the runs {names} and 2 more"
 
 
-async def test_a_run_at_work_tells_where_its_body_is() -> None:
-    async with Runtime() as runtime:
-        future = await never.submit()
-        in_place = asyncio.create_task(outer())
-        await asyncio.sleep(1)
+async def test_a_run_at_work_tells_where_its_body_is(runtime: Runtime) -> None:
+    await never.submit()
+    in_place = asyncio.create_task(outer())
+    await asyncio.sleep(1)
 
-        seen = of(runtime)
-        in_place.cancel()
-        await cancel(runtime, future)
+    seen = of(runtime)
 
+    in_place.cancel()
     for name in ("never-0", "never-1"):
         assert seen[name].waits_for == "its body"
         outermost, innermost = seen[name].stack
@@ -78,17 +67,15 @@ async def outer() -> None:
     await never()
 
 
-async def test_a_run_that_is_retried_later_tells_when() -> None:
+async def test_a_run_that_is_retried_later_tells_when(runtime: Runtime) -> None:
     @task(retries=1, retry_delay_seconds=3600)
     async def fail() -> None:
         raise ConnectionError
 
-    async with Runtime() as runtime:
-        future = await fail.submit()
-        await asyncio.sleep(100)
+    await fail.submit()
+    await asyncio.sleep(100)
 
-        seen = of(runtime)["fail-0"]
-        await cancel(runtime, future)
+    seen = of(runtime)["fail-0"]
 
     assert (seen.state_name, seen.waits_for) == (
         "AwaitingRetry",
@@ -112,31 +99,29 @@ def test_plain_runs_tell_their_line_or_that_they_want_a_thread() -> None:
     assert seen["block-1"].waits_for == "a thread: 2 runs wait for one"
 
 
-async def test_runs_that_are_ready_tell_their_turn() -> None:
-    async with Runtime() as runtime:
-        futures = total.map(range(100))
+async def test_runs_that_are_ready_tell_their_turn(runtime: Runtime) -> None:
+    total.map(range(100))
 
-        seen = of(runtime)
-        await futures.wait()
+    seen = of(runtime)
 
     assert seen["total-0"].waits_for == "its first step"
     assert seen["total-64"].waits_for == "its turn: 1 of 36 that are ready"
 
 
-async def test_flows_and_what_goes_on_in_them_are_told_in_order() -> None:
+async def test_flows_and_what_goes_on_in_them_are_told_in_order(
+    runtime: Runtime,
+) -> None:
     @flow
     async def main() -> None:
         await never.submit()
         await asyncio.Event().wait()
 
-    async with Runtime() as runtime:
-        running = asyncio.create_task(main())
-        await asyncio.sleep(1)
+    running = asyncio.create_task(main())
+    await asyncio.sleep(1)
 
-        seen = runtime.snapshot().runs
-        running.cancel()
-        await asyncio.wait([running])
+    seen = runtime.snapshot().runs
 
+    running.cancel()
     assert [run.name for run in seen] == ["main-0", "never-0"]
     assert seen[0].waits_for == "its body and its runs"
 
@@ -162,15 +147,13 @@ def test_a_loop_that_is_held_up_is_shown_from_another_thread() -> None:
     assert [run.name for run in seen.runs] == ["hold-0"]
 
 
-async def test_it_is_written_as_text() -> None:
+async def test_it_is_written_as_text(runtime: Runtime) -> None:
     file = io.StringIO()
 
-    async with Runtime() as runtime:
-        runtime.dump(file)
-        future = await never.submit()
-        await asyncio.sleep(1)
-        runtime.dump(file)
-        await cancel(runtime, future)
+    runtime.dump(file)
+    await never.submit()
+    await asyncio.sleep(1)
+    runtime.dump(file)
 
     lines = file.getvalue().splitlines()
     assert lines[0].startswith("open_runs=0, threads=0")
