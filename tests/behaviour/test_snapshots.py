@@ -147,6 +147,16 @@ def test_a_loop_that_is_held_up_is_shown_from_another_thread() -> None:
     assert [run.name for run in seen.runs] == ["hold-0"]
 
 
+async def test_of_very_many_runs_the_oldest_are_told(runtime: Runtime) -> None:
+    total.map(range(100))
+
+    seen = runtime.snapshot(most_runs=2)
+
+    assert [run.name for run in seen.runs] == ["total-0", "total-1"]
+    assert seen.more_runs == 98
+    assert str(seen).endswith("and 98 more\n")
+
+
 async def test_it_is_written_as_text(runtime: Runtime) -> None:
     file = io.StringIO()
 

@@ -7,11 +7,11 @@ frames of asyncio tasks and threads, when somebody looks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import get_ident
 from time import time
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.loops import is_asyncio_task
@@ -26,14 +26,19 @@ from headrace.runs import Record, RunSnapshot
 from headrace.states import FINAL, StateType
 
 __all__ = (
+    "Places",
     "frames_of",
     "loop_stack",
+    "places_of",
     "snapshot_of",
     "tell_who_holds",
     "what_it_waits_for",
 )
 
 log: Final = logging.getLogger("headrace.engine")
+
+# By the id of the object that a run is.
+Places: TypeAlias = Mapping[int, tuple[int, int]]
 
 _MOST_NAMES: Final = 5
 
@@ -53,10 +58,26 @@ _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
 
 
-def what_it_waits_for(run: Any) -> str:
+def places_of(runs: Iterable[Any]) -> Places:
+    """Of the runs that are ready to start, the place in their queue, and its length.
+
+    Looked up once for all: a queue may be long.
+    """
+    places: dict[int, tuple[int, int]] = {}
+    for scheduler in {run.scope.scheduler for run in runs} - {None}:
+        ready = tuple(scheduler.ready)  # in one go: it changes meanwhile
+        places |= {id(run): (i, len(ready)) for i, run in enumerate(ready, 1)}
+    return places
+
+
+def what_it_waits_for(run: Any, places: Places) -> str:
     """What has to happen before a run goes on; empty for one that has ended.
 
     A run that is at work waits for its body: `frames_of` tells where that is.
+
+    Args:
+        run: The run.
+        places: See `places_of`.
     """
     phase = run.phase
     if phase in FINAL:
@@ -72,9 +93,9 @@ def what_it_waits_for(run: Any) -> str:
     if scheduler is not None:
         if run in scheduler.dispatched:
             return f"a thread: {len(scheduler.dispatched)} runs wait for one"
-        if run in scheduler.ready:
-            place = list(scheduler.ready).index(run) + 1
-            return f"its turn: {place} of {len(scheduler.ready)} that are ready"
+        place, count = places.get(id(run), (0, 0))
+        if place:
+            return f"its turn: {place} of {count} that are ready"
     if run.scope.is_sequential and run.handle is None:
         return "the run submitted before it"
     return "its first step" if run.handle is not None else "its inputs"
@@ -116,14 +137,14 @@ def frames_of(run: Any) -> list[FrameType]:
     return frames_of_thread(handle) if isinstance(handle, int) else []
 
 
-def snapshot_of(run: Any) -> RunSnapshot:
+def snapshot_of(run: Any, places: Places) -> RunSnapshot:
     """What a run is doing. From any thread."""
     return RunSnapshot(
         name=run.name,
         id=run.id,
         state_name=run.state_name,
         age_seconds=max(0.0, time() - run.created),
-        waits_for=what_it_waits_for(run),
+        waits_for=what_it_waits_for(run, places),
         stack=_lines(frames_of(run)) if run.phase is StateType.RUNNING else (),
     )
 

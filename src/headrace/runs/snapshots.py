@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ("RunSnapshot", "RuntimeSnapshot")
+
+_NONE: Final = "\nno run goes on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,14 @@ class RuntimeSnapshot:
 
     Attributes:
         runs: The runs that have not ended, in the order in which they were made.
+        more_runs: How many other runs have not ended either.
         stats: As `headrace.Runtime.stats` gives them.
         loop: Where the thread of the event loop is, as ``stack`` of a run; empty if the
             loop waits for news, or none was needed so far.
     """
 
     runs: tuple[RunSnapshot, ...]
+    more_runs: int
     stats: Mapping[str, int]
     loop: tuple[str, ...] = ()
 
@@ -57,4 +62,5 @@ class RuntimeSnapshot:
         loop = "".join(f"\n    {line}" for line in self.loop)
         busy = f"\nthe event loop is at{loop}" if loop else ""
         runs = "".join(f"\n{run}" for run in self.runs)
-        return f"{counts}{busy}" + (runs or "\nno run goes on") + "\n"
+        more = f"\nand {self.more_runs} more" if self.more_runs else ""
+        return f"{counts}{busy}{runs or _NONE}{more}\n"

@@ -20,7 +20,7 @@ from headrace._engine.host import (
 )
 from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
-from headrace._engine.snapshots import loop_stack, snapshot_of
+from headrace._engine.snapshots import loop_stack, places_of, snapshot_of
 from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
@@ -281,15 +281,21 @@ class Runtime:
         open_runs = scope.open + len(scope.direct) if scope is not None else 0
         return {"open_runs": open_runs, **self._host.stats()}
 
-    def snapshot(self) -> RuntimeSnapshot:
+    def snapshot(self, most_runs: int = 1000) -> RuntimeSnapshot:
         """What each run that has not ended is doing now, and where the loop is.
 
         From any thread; when code holds up the loop, from another one than that of the
         loop.
+
+        Args:
+            most_runs: So many, the oldest; of the others the number is told.
         """
-        runs = sorted(open_runs(self._scope), key=lambda run: run.created)
+        runs = sorted(open_runs(self._scope), key=lambda run: (run.created, run.number))
+        told = runs[:most_runs]
+        places = places_of(told)
         return RuntimeSnapshot(
-            runs=tuple(map(snapshot_of, runs)),
+            runs=tuple(snapshot_of(run, places) for run in told),
+            more_runs=len(runs) - len(told),
             stats=self.stats(),
             loop=loop_stack(self._host.scheduler),
         )

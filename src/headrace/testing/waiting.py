@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace._concurrency.stacks import frames_of_task, is_ours, line_of
 from headrace._engine.records import open_runs
-from headrace._engine.snapshots import frames_of, what_it_waits_for
+from headrace._engine.snapshots import Places, frames_of, places_of, what_it_waits_for
 from headrace.runs import Record
 from headrace.states import FINAL, StateType
 
@@ -46,16 +46,17 @@ def waiting_runs(tasks: Iterable[asyncio.Task[Any]]) -> list[str]:
                 scopes[id(scope)] = scope
                 scope = scope.parent
     runs |= {id(run): run for scope in scopes.values() for run in open_runs(scope)}
-    ordered = sorted(runs.values(), key=lambda run: run.created)
-    return [_told(run) for run in ordered if run.phase not in FINAL]
+    ordered = sorted(runs.values(), key=lambda run: (run.created, run.number))
+    places = places_of(ordered)
+    return [_told(run, places) for run in ordered if run.phase not in FINAL]
 
 
-def _told(run: Any) -> str:
+def _told(run: Any, places: Places) -> str:
     frames = frames_of(run)
     is_at_work = run.phase is StateType.RUNNING and not all(map(is_ours, frames))
     if is_at_work:
         return f"{run.name!r} waits in its body ({_lines(frames)})"
-    return f"{run.name!r} waits for {what_it_waits_for(run)}"
+    return f"{run.name!r} waits for {what_it_waits_for(run, places)}"
 
 
 def _runs_in(task: asyncio.Task[Any]) -> list[Any]:
