@@ -67,25 +67,25 @@ def recorded_runs(runtime: Any) -> Any:
     return RecordedRuns(runtime)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+@pytest.hookimpl(hookwrapper=True)  # the newer form breaks pytest 7 at its start
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None]:
     """Run a coroutine test that asks for our fixtures on its virtual clock.
 
     Before the plugins that run coroutine tests look at it: they find a plain one.
     """
     clock, test = pyfuncitem.stash.get(_KEY, None), pyfuncitem.obj
     if clock is None or not inspect.iscoroutinefunction(test):
-        return (yield)
+        yield
+        return
     pyfuncitem.obj = _run_on(clock, test)
-    try:
-        return (yield)
-    finally:
-        pyfuncitem.obj = test
+    yield
+    pyfuncitem.obj = test
 
 
 def _run_on(clock: Any, test: Any) -> Any:
     @functools.wraps(test)
     def run(**arguments: Any) -> None:
+        __tracebackhide__ = True
         clock.run(test(**arguments))
 
     return run
