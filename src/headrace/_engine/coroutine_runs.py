@@ -99,7 +99,9 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     del run, outcome
 
 
-async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
+async def _live_fully(  # noqa: C901 - hot as well
+    run: TaskFuture[Any], scheduler: Any
+) -> None:
     """The rest of `live` for a run with more to it: a user's name, hooks, a runner.
 
     Apart, so that the runs of most tasks do not pay for it.

@@ -7,7 +7,6 @@ thing that needs one.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 import os
@@ -18,7 +17,6 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until, this_face
 from headrace._concurrency.call_threads import in_new_thread, start_thread
-from headrace._concurrency.guardian import LoopGuardian
 from headrace._concurrency.loops import HelperLoop, running_loop
 from headrace._concurrency.outlasting import outlast
 from headrace._concurrency.threads import Threads
@@ -30,7 +28,6 @@ from headrace._engine.records import ways_to_note
 from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
-from headrace._engine.snapshots import tell_who_holds
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime, RunInterrupted
 from headrace.futures.watching import settle, tell_loop
@@ -56,8 +53,8 @@ class Host:
     """One loop, one scheduler; opened when first needed, closed by whoever made it."""
 
     __slots__ = (
-        "_caches", "_guardian", "_helper", "_lock", "_max_threads", "_root", "_settings",
-        "_slow_loop_seconds", "announcer", "cache", "drops_results", "is_derived",
+        "_caches", "_helper", "_lock", "_max_threads", "_root", "_settings",
+        "announcer", "cache", "drops_results", "is_derived",
         "log", "middleware", "new_key", "pid", "scheduler",
     )  # fmt: skip
 
@@ -69,11 +66,8 @@ class Host:
         max_threads: int | None = None,
         cache: Any = None,
         middleware: Around = AROUND_NOTHING,
-        slow_loop_seconds: float | None = None,
     ) -> None:
         self.middleware = middleware
-        self._slow_loop_seconds = slow_loop_seconds
-        self._guardian: LoopGuardian | None = None
         self._settings = settings
         self._root = self  # the host of the runtime, or outermost flow
         self._caches: Caches | None = None
@@ -133,12 +127,9 @@ class Host:
 
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
-        host = Host(
-            settings=self._settings,
-            max_threads=self._max_threads,
-            middleware=self.middleware,
-        )
+        host = Host(settings=self._settings, max_threads=self._max_threads)
         host.announcer, host.log = self.announcer, self.log
+        host.middleware = self.middleware
         host.is_derived = True
         host._root = self._root
         return host
@@ -162,7 +153,6 @@ class Host:
     def open_here(self) -> Scheduler:
         """Use the running loop."""
         self.scheduler = Scheduler(asyncio.get_running_loop(), self)
-        self._guard(self.scheduler)
         return self.scheduler
 
     def open(self) -> Scheduler:
@@ -172,15 +162,7 @@ class Host:
                 helper = self._helper = HelperLoop()
                 self.scheduler = Scheduler(helper.loop, self)
                 self.scheduler.thread_id = helper.thread_id
-                self._guard(self.scheduler)
             return self.scheduler
-
-    def _guard(self, scheduler: Scheduler) -> None:
-        """Have it told who holds up the loop, if that is wanted."""
-        seconds = self._slow_loop_seconds
-        if seconds is not None:
-            tell = functools.partial(tell_who_holds, scheduler)
-            self._guardian = LoopGuardian(scheduler.loop, seconds, tell)
 
     # -- closing -----------------------------------------------------------------
 
@@ -233,8 +215,6 @@ class Host:
     def _end_log(self) -> None:
         """Note no more runs: the log may hold some, which lead here."""
         self.log = None
-        if self._guardian is not None:
-            self._guardian.close()
         scheduler = self.scheduler
         if scheduler is not None:
             ways = ways_to_note(None, is_derived=self.is_derived)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 from headrace._concurrency.bodies import shielded
+from headrace._concurrency.guardian import LoopGuardian
 from headrace._engine.host import (
     Host,
     block_loop_here,
@@ -20,7 +21,12 @@ from headrace._engine.host import (
 )
 from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
-from headrace._engine.snapshots import loop_stack, places_of, snapshot_of
+from headrace._engine.snapshots import (
+    loop_stack,
+    places_of,
+    snapshot_of,
+    tell_who_holds,
+)
 from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
@@ -98,10 +104,11 @@ class Runtime:
             max_threads=max_threads,
             cache=_checked_cache(cache),
             middleware=sorted_by_kind(middleware),
-            slow_loop_seconds=limit_of(
-                "Runtime()", slow_loop_seconds, "slow_loop_seconds"
-            ),
         )
+        self._slow_loop_seconds = limit_of(
+            "Runtime()", slow_loop_seconds, "slow_loop_seconds"
+        )
+        self._guardian: LoopGuardian | None = None
         self._host = self._new_host()
         self._history: History | None = checked_history(history)
         self._log: RunLog | None = None
@@ -127,6 +134,7 @@ class Runtime:
             with shielded():
                 finish_scope_here(scope, cancel=error is not None)
         finally:
+            self._unguard()
             log_unseen(scope, "the runtime")
             self._host.close()
 
@@ -146,9 +154,11 @@ class Runtime:
         if isinstance(error, GeneratorExit):
             # The coroutine around was closed: nothing can be awaited any more.
             drop_scope(scope)
+            self._unguard()
             self._host.drop()
             return
         interrupted = await finish_scope(scope, cancel=error is not None)
+        self._unguard()
         log_unseen(scope, "the runtime")
         await self._host.aclose()
         if interrupted is not None and error is None:
@@ -172,6 +182,14 @@ class Runtime:
         if settings.logging_log_prints:
             self._scope.look_at_prints()
         self._token = CURRENT.set(self._scope)
+        if self._slow_loop_seconds is not None:
+            scheduler = self._host.open()
+            tell = functools.partial(tell_who_holds, scheduler)
+            self._guardian = LoopGuardian(scheduler.loop, self._slow_loop_seconds, tell)
+
+    def _unguard(self) -> None:
+        if self._guardian is not None:
+            self._guardian.close()
 
     def _close(self) -> Scope:
         scope, token = self._opened(), self._token
