@@ -9,7 +9,10 @@ import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from headrace import Runtime, flow, task
+from headrace.cache_policies import INPUTS, TASK_SOURCE
+from headrace.caching import MemoryCache
 from headrace.exceptions import InjectedFailure
+from headrace.storage import MemoryStorage
 from headrace.task_runners import ThreadPoolTaskRunner
 from headrace.testing import VirtualClock, fail_on, no_retries
 
@@ -100,6 +103,20 @@ def test_other_tasks_and_the_bare_function_do_not_fail() -> None:
     with fail_on(double):
         assert double.fn(1) == 2
         assert other(1) == 2
+
+
+def test_the_keys_of_cached_runs_stay_the_same() -> None:
+    cached = double.with_options(
+        name="cached", cache_key_fn=INPUTS + TASK_SOURCE, result_storage=MemoryStorage()
+    )
+
+    with Runtime(cache=MemoryCache()):
+        with fail_on(cached, attempts=[2]):
+            assert cached.fn is double.fn
+            in_block = cached(1, return_state=True)
+        behind = cached(1, return_state=True)
+
+    assert [in_block.name, behind.name] == ["Completed", "Cached"]
 
 
 def test_blocks_may_be_nested_and_left_in_any_order() -> None:

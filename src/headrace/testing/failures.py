@@ -88,19 +88,19 @@ class _Faulty:
 
     def __init__(self, fn: Callable[..., Any], faults: _Faults) -> None:
         functools.update_wrapper(self, fn)
-        self._fn = fn
+        self.headrace_fn = fn  # see `headrace.runnable.Runnable.fn`
         self.faults = faults
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         self.faults.raise_if_due_here()
-        return self._fn(*args, **kwargs)
+        return self.headrace_fn(*args, **kwargs)
 
     def headrace_before(self, run: Any) -> None:
         """Called in this process before the body of a run begins in another."""
         self.faults.raise_if_due(run)
 
     def __reduce__(self) -> Any:
-        return _itself, (self._fn,)
+        return _itself, (self.headrace_fn,)
 
 
 class _FaultyCoroutine(_Faulty):
@@ -108,7 +108,7 @@ class _FaultyCoroutine(_Faulty):
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         self.faults.raise_if_due_here()
-        return await self._fn(*args, **kwargs)
+        return await self.headrace_fn(*args, **kwargs)
 
 
 def _itself(fn: Callable[..., Any]) -> Callable[..., Any]:
