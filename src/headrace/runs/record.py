@@ -84,7 +84,9 @@ class Rare:
     @property
     def is_light(self) -> bool:
         """Whether it leads nowhere once the run has ended: to texts and ids at the most."""
-        return not (self.parent or self.children or self.timer or self.scheduled)
+        # The parent is a future, whose truth value is none to ask for.
+        is_alone = self.parent is None and not self.children
+        return is_alone and self.timer is None and self.scheduled is None
 
     def of_ended(self) -> Rare:
         """What of it is still told of a run when that is gone: texts and ids."""
