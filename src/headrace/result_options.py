@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ class ResultOptions:
         given = {key: options[key] for key in names if options.get(key) is not None}
         if not given:
             return None
+        # Now, and not at the first run: a loop would stand still for as long.
+        importlib.import_module("headrace.results")
         flag = "cache_result_in_memory"
         cache_key = _cache_key_of(name, given.get("cache_key_fn"), binder)
         return cls(

@@ -148,7 +148,9 @@ class ResultStore:
         try:
             with self.storage.writing(key) as file:
                 size = self._write(file, value, key, self._signer_of(self.storage))
-        except OSError as error:
+        except HeadraceError:
+            raise
+        except Exception as error:
             place = f"{key!r} in {self.storage.identity}"
             raise storage_error("write", place, error) from error
         return ResultRef(self.storage.identity, key, self._spec, size)
@@ -173,7 +175,9 @@ class ResultStore:
         try:
             with storage.reading(checked_key(ref.key)) as file:
                 return self._read(file, place, self._signer_of(storage))
-        except OSError as error:
+        except HeadraceError:
+            raise
+        except Exception as error:
             raise storage_error("read", place, error) from error
 
     def remove(self, ref: ResultRef) -> bool:
@@ -186,6 +190,11 @@ class ResultStore:
         if ref.storage != storage.identity:
             storage = ref.open_storage() or storage
         return storage.remove(checked_key(ref.key))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `from_bytes` needs no file: the key is in hand, or is not needed."""
+        return self._signer.has_key or not self.serializer.runs_code
 
     def to_bytes(self, value: Any) -> bytes:
         """What would be stored for a value, for keeping it elsewhere; raises as `save`.

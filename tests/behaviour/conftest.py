@@ -104,3 +104,17 @@ def every_door(request: pytest.FixtureRequest) -> Door:
     """Each way to run a task, one after the other."""
     door: Door = request.param
     return door
+
+
+@pytest.fixture(
+    params=[
+        door
+        for door in EVERY_DOOR
+        if not (door.code == "coroutine" != door.kind and door.verb == "called")
+    ],
+    ids="-".join,
+)
+def every_waiting_door(request: pytest.FixtureRequest) -> Door:
+    """The same without those where a run that may have to wait is refused."""
+    door: Door = request.param
+    return door

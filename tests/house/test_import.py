@@ -52,6 +52,17 @@ def test_pydantic_is_imported_when_a_flow_with_annotations_is_defined() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", ["persist_result=True", "cache_key_fn=str"])
+def test_what_stores_is_imported_when_a_task_that_stores_is_defined(
+    option: str,
+) -> None:
+    # For the same reason.
+    defined = f"import headrace\nheadrace.task({option})(lambda x: x)"
+
+    assert {"headrace.results", "pydantic"} <= loaded_by(defined)
+
+
+@pytest.mark.slow
 def test_its_first_call_imports_nothing_more() -> None:
     # pydantic reads what is installed when it is first asked to check anything.
     defined = "import headrace\nasync def f(x: int) -> None: ...\nf = headrace.flow(f)"

@@ -430,10 +430,22 @@ def test_numbers_cannot_be_told_while_others_hold_the_fence(
     fence.close()
 
 
+def test_who_adds_up_for_long_holds_up_nobody_who_looks(path: Path) -> None:
+    filled(path, 2)
+    with closing(SQLiteCache(path)) as cache:
+        assert not cache.is_open
+        assert cache.stats().entries == 2
+        with inside(cache).surveyor._lock:  # as `stats` holds it
+            assert cache.get("key-1", NOW) is not None
+            assert cache.is_open
+
+
 def test_damage_that_is_found_by_adding_up_is_told_and_set_aside(path: Path) -> None:
     filled(path, 300)
     with closing(SQLiteCache(path)) as cache:
         assert cache.get("key-1", NOW) is not None
+        # What adds up is open too, and has few pages in hand.
+        assert inside(cache).surveyor.get("key-1")[0] is not None
         content = bytearray(path.read_bytes())
         content[8192:] = b"\xff" * (len(content) - 8192)
         path.write_bytes(content)

@@ -14,7 +14,7 @@ from time import time
 from typing import Any, Final, TypeAlias
 
 from headrace._engine.held_values import HeldValues
-from headrace._engine.outcomes import Outcome
+from headrace._engine.outcomes import Outcome, of_error
 from headrace._engine.result_keys import Complaints, KeyAsker
 from headrace._engine.result_places import store_of
 from headrace.cached_values import ref_of, text_of
@@ -76,7 +76,7 @@ class CachedRuns:
     """
 
     __slots__ = (
-        "_asker", "_complaints", "_in_hand", "_index", "_inline", "_refreshes",
+        "_asker", "_complaints", "_in_hand", "_index", "_inline", "_name", "_refreshes",
         "_seconds", "_store", "caches",
     )  # fmt: skip
 
@@ -91,6 +91,7 @@ class CachedRuns:
         options, settings = spec.results, scope.host.settings
         self._asker = KeyAsker(options.cache_key, complaints)
         self._complaints = complaints
+        self._name: str = spec.name
         self._in_hand = in_hand
         self._store = store
         self._seconds: float | None = options.cache_seconds
@@ -105,7 +106,7 @@ class CachedRuns:
             self._inline = HeldValues(store)
         else:
             most = min(settings.max_result_bytes or _INLINE_BYTES, _INLINE_BYTES)
-            self._inline = store_of(scope, spec, settings, most)
+            self._inline = store_of(scope, spec, settings, most, self.caches.signer)
 
     # -- before the first attempt ----------------------------------------------------
 
@@ -114,13 +115,16 @@ class CachedRuns:
 
         Else None, and `known` looks again.
         """
-        if self._asked(run) is not None:
-            return None
+        try:
+            if self._asked(run) is not None:
+                return None
+        except BaseException as error:  # noqa: BLE001 - users' code may raise anything
+            return of_error(run, error)
         result = run.rare.result
-        if result.key is None or result.refreshes or not self.caches.is_warm:
+        if result.key is None or result.refreshes or not self._is_open():
             return None
-        entry = self._index.get(result.key, time())
-        if entry is None or not _is_small(entry):
+        entry = self._entry(result.key)
+        if entry is None or not self._is_short(entry):
             return None
         return self._opened(run, entry, partial(self._value_of, entry))
 
@@ -134,16 +138,16 @@ class CachedRuns:
             awaitable = run.rare.result.awaited
         if awaitable is not None:
             run.rare.result.awaited = None
-            try:
-                self._asker.take(run, (yield Await(awaitable)))
-            except Exception as error:  # noqa: BLE001 - users' code may raise anything
+            found, error = yield Await(awaitable)
+            if error is None:
+                self._asker.take(run, found)
+            elif isinstance(error, Exception):
                 self._asker.refuse(run, error)
+            else:
+                return of_error(run, error)
         result = run.rare.result
         if result.key is None or result.refreshes:
             return None
-        if not self.caches.is_warm:
-            yield Block(partial(self._index.get, result.key, time()))
-            self.caches.is_warm = True
         leads = False
         while True:
             outcome = yield from self._found(run, result.key)
@@ -166,14 +170,39 @@ class CachedRuns:
         return result.awaited
 
     def _found(self, run: Any, key: str) -> Steps:
-        entry = self._index.get(key, time())
+        if self._is_open():
+            entry = self._entry(key)
+        else:
+            entry = yield Block(partial(self._entry, key))
         if entry is None:
             return None
         read = partial(self._value_of, entry)
-        if not _is_small(entry):
+        if not self._is_short(entry):
             # What that gives or raises is known when it is opened.
             read = yield Block(partial(_result_of_call, read))
         return self._opened(run, entry, read)
+
+    def _is_open(self) -> bool:
+        """Whether the index may be asked on a loop: it has no file to open first."""
+        return bool(getattr(self._index, "is_open", True))
+
+    def _is_short(self, entry: CacheEntry) -> bool:
+        """Whether its value may be read on a loop: it is here, and so is its key."""
+        return _is_small(entry) and self._inline.is_ready
+
+    def _entry(self, key: str) -> CacheEntry | None:
+        try:
+            found: CacheEntry | None = self._index.get(key, time())
+        except Exception as error:  # noqa: BLE001 - an index of the user's
+            self._complain("%s: the cache index cannot be read: %s", error)
+            return None
+        return found
+
+    def _complain(self, text: str, error: Exception) -> None:
+        """Warn of what is not cached. A storage that is away is away for all tasks."""
+        if not isinstance(error, StorageError) or self.caches.may_warn():
+            told = format_exception(error)
+            self._complaints.log(text, self._name, told, level=logging.WARNING)
 
     def _opened(
         self, run: Any, entry: CacheEntry, read: Callable[[], Any]
@@ -182,12 +211,13 @@ class CachedRuns:
         try:
             value = read()
         except StorageError as error:
-            text = "%s: a cached result is not used: %s"
-            self._complaints.log(text, run.name, error)
+            self._complain("%s: a cached result is not used: %s", error)
             return None
         except Exception:  # noqa: BLE001 - users' classes may refuse what they were
             self._index.remove(entry.key)
             return None
+        except BaseException as error:  # noqa: BLE001 - and raise anything
+            return of_error(run, error)
         rare = run.rare
         result = rare.result
         result.is_cached, result.expires = True, entry.expires
@@ -207,22 +237,21 @@ class CachedRuns:
     # -- after an attempt ------------------------------------------------------------
 
     def put(self, run: Any, value: Any) -> None:
-        """Cache what a run gave. Blocks, and raises nothing."""
+        """Cache what a run gave. Blocks, and raises nothing that is an ``Exception``."""
         result = result_of(run)
         now, seconds = time(), self._seconds
         result.expires = None if seconds is None else now + seconds
         try:
-            inline, ref, size = self._place_of(result, value)
+            self._index.put(self._made(run, now, *self._place_of(result, value)))
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
-            self._complaints.log(
-                "%s: its result is not cached: %s",
-                run.name,
-                format_exception(error),
-                level=logging.WARNING,
-            )
+            self._complain("%s: its result is not cached: %s", error)
             self.caches.flights.land(run)
-            return
-        entry = CacheEntry(
+
+    def _made(
+        self, run: Any, now: float, inline: bytes | None, ref: str | None, size: int
+    ) -> CacheEntry:
+        result = result_of(run)
+        return CacheEntry(
             key=result.key or "",
             created=now,
             expires=result.expires,
@@ -235,7 +264,6 @@ class CachedRuns:
             size=size,
             parts=result.parts,
         )
-        self._index.put(entry)
 
     def _place_of(
         self, result: Any, value: Any
@@ -269,10 +297,10 @@ def _result_of_call(call: Callable[[], Any]) -> Callable[[], Any]:
     """What gives again what a call gave, or raises again what it raised."""
     try:
         value = call()
-    except Exception as error:  # noqa: BLE001 - raised again by who looks
+    except BaseException as error:  # noqa: BLE001 - raised again by who looks
         return partial(_raise, error)
     return lambda: value
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: BaseException) -> None:
     raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import time
 from typing import Any, Final
 
 from headrace._engine.flights import Flights
@@ -12,6 +12,7 @@ from headrace.settings import Settings
 __all__ = ("Caches",)
 
 _OBJECT: Final = "object "
+_SECONDS_BETWEEN_WARNINGS: Final = 60.0
 
 
 class Caches:
@@ -26,24 +27,26 @@ class Caches:
         index: A `headrace.caching.CacheStore`.
         memory: The same for results that are not to be stored.
         flights: Who computes what just now.
-        is_warm: Whether the index was asked before: the first time it opens a file.
+        signer: Signs what is cached, so that its key is read once.
     """
 
     __slots__ = (
-        "_is_own", "_lock", "_numbers", "_objects", "_remove_values", "flights", "index", "is_warm",
-        "memory",
+        "_is_own", "_not_before", "_numbers", "_objects", "_remove_values", "flights",
+        "index", "memory", "signer",
     )  # fmt: skip
 
     def __init__(self, settings: Settings, given: Any) -> None:
         # Late: most programs cache nothing.
         from headrace.cached_values import remove_values  # noqa: PLC0415
         from headrace.caching import MemoryCache, index_path, open_index  # noqa: PLC0415
+        from headrace.storage import Signer  # noqa: PLC0415
 
-        self._lock = threading.Lock()
         self._is_own = given is None
         self._remove_values = remove_values
         self._objects: dict[str, object] = {}
         self._numbers = itertools.count()
+        self._not_before = 0.0
+        self.signer = Signer.of_settings(settings)
         most = settings.cache_max_bytes
         if given is not None:
             self.index: Any = given
@@ -52,7 +55,6 @@ class Caches:
         else:
             self.index = open_index(index_path(settings.home), most, remove_values)
         self.memory: Any = MemoryCache(max_bytes=most, on_dropped=self._forget)
-        self.is_warm = isinstance(self.index, MemoryCache)
         self.flights = Flights()
 
     def keep_object(self, value: object) -> str:
@@ -76,6 +78,15 @@ class Caches:
     def _forget(self, refs: tuple[str, ...]) -> None:
         for ref in refs:
             self._objects.pop(ref, None)
+
+    def may_warn(self) -> bool:
+        """Whether to warn that nothing can be stored: it was not said lately."""
+        now = time.monotonic()
+        # The index speaks for itself, of the same trouble if both are in one home.
+        if now < self._not_before or getattr(self.index, "has_warned", False):
+            return False
+        self._not_before = now + _SECONDS_BETWEEN_WARNINGS
+        return True
 
     def swept(self, swept: Any) -> Any:
         """The same account of what was removed from the index, its values removed too."""

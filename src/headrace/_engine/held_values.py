@@ -23,6 +23,9 @@ class HeldValues:
 
     __slots__ = ("_head", "_store")
 
+    # See `ResultStore.is_ready`.
+    is_ready = True
+
     def __init__(self, store: ResultStore) -> None:
         self._store = store
         self._head = _MARK + store.serializer.spec.encode() + _MARK

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable
+from contextvars import Context
 from typing import Any, Final
 
 from headrace._engine.bodies import in_context
@@ -64,7 +66,11 @@ class KeyAsker:
         """Find the key of a run, into its ``rare.result``.
 
         Returns:
-            What to await for the key, and to give `take`; None if it is found.
+            What to await for what `take` or `refuse` are to be given; None if neither
+            is.
+
+        Raises:
+            BaseException: What the function raised, if that is no ``Exception``.
         """
         try:
             found = self._found(run)
@@ -92,7 +98,7 @@ class KeyAsker:
         )
         found = context.run(self._key_of, asked, parameters)
         if inspect.isawaitable(found):
-            return in_context(context, _awaited(found))
+            return _awaited(context, found)
         return found
 
     def take(self, run: Any, found: object) -> None:
@@ -147,5 +153,23 @@ class _KeyContext:
         return self._run.view()
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
+async def _awaited(
+    context: Context, awaitable: Awaitable[Any]
+) -> tuple[Any, BaseException | None]:
+    """What is awaited in a context gives and raises, but for what who waits is told."""
+    try:
+        # Tells an end of this from outside from a GeneratorExit of the user's.
+        return await in_context(context, _coroutine_of(awaitable)), None
+    except GeneratorExit:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return None, error
+    except BaseException as error:  # noqa: BLE001 - users' code may raise anything
+        return None, error
+
+
+async def _coroutine_of(awaitable: Awaitable[Any]) -> Any:
     return await awaitable

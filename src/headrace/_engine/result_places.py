@@ -29,8 +29,18 @@ def _chain(scope: Any, spec: Any) -> Iterator[ResultOptions]:
         scope = scope.parent
 
 
-def store_of(scope: Any, spec: Any, settings: Any, most: int | None) -> ResultStore:
-    """Where and how the results of a task in a scope are stored (PERS-04)."""
+def store_of(
+    scope: Any, spec: Any, settings: Any, most: int | None, signer: Signer | None
+) -> ResultStore:
+    """Where and how the results of a task in a scope are stored (PERS-04).
+
+    Args:
+        scope: That of the run.
+        spec: Of the task or flow.
+        settings: Of the runtime.
+        most: How many bytes a result may have; None for any number.
+        signer: Signs pickles; None for one with the key of the settings.
+    """
     said = [*_chain(scope, spec)]
     storages = [each.storage for each in said if each.storage is not None]
     serializers = [each.serializer for each in said if each.serializer is not None]
@@ -39,7 +49,7 @@ def store_of(scope: Any, spec: Any, settings: Any, most: int | None) -> ResultSt
         storages[0] if storages else folder,
         serializers[0] if serializers else settings.results_default_serializer,
         max_bytes=most,
-        signer=Signer.of_settings(settings),
+        signer=signer or Signer.of_settings(settings),
     )
 
 

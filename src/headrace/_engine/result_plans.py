@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from headrace._engine.cached_runs import CachedRuns, Steps
-from headrace._engine.outcomes import Outcome
+from headrace._engine.outcomes import Outcome, of_error
 from headrace._engine.result_keys import Complaints
 from headrace._engine.result_places import storage_key_of, store_of
 from headrace._engine.stored import Dropped, StoredResult
@@ -14,6 +14,7 @@ from headrace.exceptions import StorageError
 from headrace.result_options import ResultOptions
 from headrace.results import ResultRef
 from headrace.runs import result_of
+from headrace.specs import FlowSpec
 from headrace.states import StateType, format_exception
 
 __all__ = ("ResultPlan",)
@@ -35,7 +36,8 @@ class ResultPlan:
     """
 
     __slots__ = (
-        "_cached", "_complaints", "_is_asked", "_name", "_options", "_store", "has_work",
+        "_cached", "_complaints", "_is_asked", "_kind", "_name", "_options", "_store",
+        "has_work",
     )  # fmt: skip
 
     def __init__(self, scope: Any, spec: Any) -> None:
@@ -47,9 +49,12 @@ class ResultPlan:
         if not self.has_work:
             return
         self._name = spec.name
+        self._kind = "Flow" if isinstance(spec, FlowSpec) else "Task"
         self._complaints = Complaints()
         settings = scope.host.settings
-        self._store = store_of(scope, spec, settings, settings.max_result_bytes)
+        signer = scope.host.caches.signer if is_cached else None
+        most = settings.max_result_bytes
+        self._store = store_of(scope, spec, settings, most, signer)
         if not options.in_memory:
             scope.host.drops_results = True
         self._cached: CachedRuns | None = None
@@ -81,6 +86,12 @@ class ResultPlan:
         Returns:
             The outcome of the attempt: Failed if what was to be stored could not be.
         """
+        try:
+            return self._stored(run, outcome)
+        except BaseException as error:  # noqa: BLE001 - users' code may raise anything
+            return of_error(run, error, kind=self._kind)
+
+    def _stored(self, run: Any, outcome: Outcome) -> Outcome:
         phase, data = outcome
         if phase is _FAILED:
             if self._is_asked and isinstance(data, BaseException):

@@ -36,6 +36,11 @@ T = TypeVar("T")
 PUT_ASIDE: Final[Outcome] = StateType.PENDING, None
 
 
+# A storage that hangs is given up before the run that waits for it is: then that run
+# has ended by itself, and is not said to be left behind.
+_SHARE_OF_GRACE: Final = 0.8
+
+
 async def known_in_task(run: Any, plan: Any) -> Outcome | None:
     """What a run in place gives that was cached; None if it has to execute."""
     found: Outcome | None = plan.at_once(run)
@@ -211,4 +216,5 @@ async def _in_thread(run: Any, call: Callable[[], T]) -> T:
     scope = run.scope
     scheduler = scope.scheduler or scope.host.open()
     body = Body(call, run.name)
-    return await in_pool(scheduler, scope, body, scheduler.savers)
+    savers = scheduler.savers
+    return await in_pool(scheduler, scope, body, savers, _SHARE_OF_GRACE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from typing import Any
 
 from headrace._concurrency.call_threads import in_new_thread
-from headrace.exceptions import HeadraceError, MissingResult
+from headrace.exceptions import CrashedRun, MissingResult
 from headrace.results import ResultRef, ResultStore
-from headrace.states import StoredData
+from headrace.states import StoredData, format_exception
 
 __all__ = ("Dropped", "StoredResult")
 
@@ -27,14 +26,17 @@ class StoredResult(StoredData):
     def __init__(self, store: ResultStore, ref: ResultRef) -> None:
         self._store = store
         self.ref = ref
-        self._read: deque[Any] = deque()
+        self._read: deque[tuple[Any, Exception | None]] = deque()
 
     def load(self) -> Any:
         """See `StoredData.load`."""
         try:
-            return self._read.popleft()
+            value, error = self._read.popleft()
         except IndexError:
             return self._store.load(self.ref)
+        if error is not None:
+            raise error
+        return value
 
     async def aload(self) -> Any:
         """See `StoredData.aload`."""
@@ -42,11 +44,23 @@ class StoredResult(StoredData):
 
     async def preload(self) -> None:
         """See `StoredData.preload`."""
-        with contextlib.suppress(HeadraceError):
-            self._read.append(await self.aload())
+        try:
+            self._read.append((await self.aload(), None))
+        except Exception as error:  # noqa: BLE001 - of a storage of the user's
+            # For the next look, which must not block to find out the same.
+            self._read.append((None, error))
 
     def _load_anew(self) -> Any:
-        return self._store.load(self.ref)
+        """Read it, in a thread of its own: no interrupt comes there from outside."""
+        try:
+            return self._store.load(self.ref)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise CrashedRun(
+                f"the stored result {self.ref.key!r} cannot be read: its storage or "
+                f"serializer raised {format_exception(error)}."
+            ) from error
 
     def __reduce__(self) -> Any:
         # As the value itself: where it arrives there may be no such storage.

@@ -87,9 +87,21 @@ async def in_thread(scope: Scope, body: Body[T]) -> T:
 
 
 async def in_pool(
-    scheduler: Any, scope: Scope, body: Body[T], pool: Callable[[], Any]
+    scheduler: Any,
+    scope: Scope,
+    body: Body[T],
+    pool: Callable[[], Any],
+    share_of_grace: float = 1.0,
 ) -> T:
-    """The same in a thread of another pool, which the scheduler has."""
+    """The same in a thread of another pool, which the scheduler has.
+
+    Args:
+        scheduler: Of the running loop, or of another one.
+        scope: That of the run.
+        body: The call.
+        pool: Gives the pool.
+        share_of_grace: How much of the grace the call may take once this is cancelled.
+    """
     thread_call = ThreadCall(body.perform, body.name)
 
     def put(job: ThreadCall) -> None:
@@ -102,7 +114,7 @@ async def in_pool(
         put(thread_call)
     else:
         scheduler.call(put, thread_call)
-    grace = scheduler.host.settings.cancel_grace_seconds
+    grace = share_of_grace * scheduler.host.settings.cancel_grace_seconds
     interrupted = await outlast(
         lambda: asyncio.shield(body.over),
         is_over=body.over.done,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from headrace.exceptions import SerializationError
+from headrace.states.outcomes import safe_text
 
 __all__ = ("blamed", "class_of", "named_type")
 
@@ -27,13 +29,15 @@ def blamed(
         store: Tries to store a part, and raises if that fails.
     """
     path = ""
-    for _ in range(_MOST_LEVELS):
-        found = _failing_part(value, store)
-        if found is None:
-            break
-        step, value, error = found
-        path += step
-    reason = f"{type(error).__name__}: {error}".rstrip(". ")
+    # A value that changes meanwhile, or whose methods raise, is looked into no further.
+    with contextlib.suppress(Exception):
+        for _ in range(_MOST_LEVELS):
+            found = _failing_part(value, store)
+            if found is None:
+                break
+            step, value, error = found
+            path += step
+    reason = f"{type(error).__name__}: {safe_text(error)}".rstrip(". ")
     return SerializationError(serializer, named_type(value), path, reason)
 
 

@@ -112,10 +112,15 @@ def _id_of(key: bytes) -> bytes:
 
 def _key_in(home: Path) -> bytes:
     path = home / _FILE
+    action = "read"
     try:
-        return _read(path) or _created(home, path) or _needed(path)
+        found = _read(path)
+        if found is None:
+            action = "write"
+            found = _created(home, path) or _needed(path)
     except OSError as error:
-        raise storage_error("read", path, error) from error
+        raise storage_error(action, path, error) from error
+    return found
 
 
 def _read(path: Path) -> bytes | None:

@@ -78,6 +78,17 @@ class SQLiteCache:
                 weakref.finalize(self, _close_of, pid, inside)
         return inside
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `get` will take microseconds: it may have to open the file first."""
+        inside = self._by_process.get(os.getpid())
+        return self._is_closed or (inside is not None and inside.reader.is_open)
+
+    @property
+    def has_warned(self) -> bool:
+        """Whether it was said that the file cannot be used, and still cannot."""
+        return not self._is_closed and self._inside().has_warned()
+
     def get(self, key: str, now: float) -> CacheEntry | None:
         """The entry with a key: see `headrace.caching.CacheStore`, as for all verbs."""
         if self._is_closed:
@@ -127,7 +138,7 @@ class SQLiteCache:
         Raises:
             CacheUnusable: It cannot be read now.
         """
-        return self._inside().reader.usage()
+        return self._inside().surveyor.usage()
 
     def close(self) -> None:
         """Write what is not written yet, and let go of files and threads."""

@@ -59,18 +59,22 @@ def is_damage(error: BaseException) -> bool:
 
 
 class Alarm:
-    """Warns of what goes wrong: once, until it goes well again."""
+    """Warns of what goes wrong: once, until it goes well again.
+
+    Attributes:
+        is_on: Whether it has warned and does so no more.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_on = False
+        self.is_on = False
 
     def warn(self, path: Path, reason: object) -> None:
         """Say what the trouble is, if that was not said."""
         with self._lock:
-            if self._is_on:
+            if self.is_on:
                 return
-            self._is_on = True
+            self.is_on = True
         log.warning(
             "the cache index %s cannot be used: %s. Runs go on without it; this is "
             "said once, until it works again.",
@@ -81,9 +85,9 @@ class Alarm:
     def clear(self) -> None:
         """It goes well."""
         # Read without the lock: nearly always there is nothing to do.
-        if self._is_on:
+        if self.is_on:
             with self._lock:
-                self._is_on = False
+                self.is_on = False
 
 
 @dataclass(slots=True)

@@ -51,6 +51,8 @@ class Inside:
         on_dropped: Is told where dropped values are.
 
     Attributes:
+        reader: Finds entries.
+        surveyor: Reads what takes longer.
         has_written: Whether anything was put or removed.
     """
 
@@ -63,7 +65,9 @@ class Inside:
         database = Database(path, Alarm())
         self._database = database
         self.reader = Reader(database, Fence(path), self.remove)
-        self._writer = Writer(database, Fence(path), self._before, self.reader.renew)
+        # Another one for what takes long, as an event loop may be waiting for the first.
+        self.surveyor = Reader(database, Fence(path), self.remove)
+        self._writer = Writer(database, Fence(path), self._before, self._renew)
         self._max_bytes = max_bytes
         self._on_dropped = on_dropped
         self._lock = threading.Lock()
@@ -91,7 +95,7 @@ class Inside:
 
     def latest(self, task_key: str) -> CacheEntry | None:
         """The entry of a task that was made last."""
-        written = self.reader.latest(task_key)
+        written = self.surveyor.latest(task_key)
         with self._lock:
             pending = [each for each in self._pending.values() if each is not None]
         own = [each for each in pending if each.task_key == task_key]
@@ -127,6 +131,10 @@ class Inside:
             self._bytes += size_of(entry)
         return put_entry(connection, key, entry)
 
+    def _renew(self) -> None:
+        self.reader.renew()
+        self.surveyor.renew()
+
     def clear(self, task_key: str | None) -> CacheSwept:
         """Delete entries."""
         return self._outcome(partial(clear_entries, task_key=task_key))
@@ -142,16 +150,22 @@ class Inside:
         self._bytes = None
         return swept
 
+    def has_warned(self) -> bool:
+        """Whether it was said that the file cannot be used, and still cannot."""
+        return self._database.alarm.is_on
+
     def stats(self) -> CacheStats:
         """What there is, and what was asked."""
-        entries, size = self.reader.stats()
+        entries, size = self.surveyor.stats()
         return CacheStats(
             entries=entries,
             bytes=size,
             hits=self._hits,
             misses=self._misses,
             lost=self._writer.lost,
-            damaged=self.reader.damaged + self._database.damaged,
+            damaged=self.reader.damaged
+            + self.surveyor.damaged
+            + self._database.damaged,
         )
 
     def close(self, seconds: float) -> None:
@@ -163,6 +177,7 @@ class Inside:
             self._submit_uses()
         self._writer.close(seconds)
         self.reader.close()
+        self.surveyor.close()
 
     # -- uses and room -----------------------------------------------------------------
 
