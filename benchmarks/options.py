@@ -17,6 +17,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "tags": {"tags": ["a", "b"]},
     "task_run_name": {"task_run_name": "inc-{x}"},
     "log_prints": {"log_prints": True},
+    "concurrency_limit, free": {"concurrency_limit": RUNS},
+    "concurrency_limit=64": {"concurrency_limit": 64},
     "one coroutine hook": {"on_completion": [on_the_loop]},
 }
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks import caching, calls, graphs, loads, maps, options, sizes, starts
+from benchmarks import (
+    caching,
+    calls,
+    graphs,
+    limits,
+    loads,
+    maps,
+    options,
+    sizes,
+    starts,
+)
 from benchmarks.measure import Row
 
 __all__ = ("rows",)
@@ -10,5 +20,5 @@ __all__ = ("rows",)
 
 def rows() -> list[Row]:
     """Those of each module here; budgets are of the project's performance budget."""
-    modules = (maps, options, caching, calls, graphs, loads, sizes, starts)
+    modules = (maps, options, caching, calls, graphs, limits, loads, sizes, starts)
     return [row for module in modules for row in module.rows()]

@@ -15,6 +15,7 @@ from headrace.futures import (
     ref,
     wait,
 )
+from headrace.limits import Adaptive, Limit
 from headrace.logging import get_run_logger
 from headrace.retries import exponential_backoff
 from headrace.runtime import Runtime
@@ -23,7 +24,9 @@ from headrace.states import State
 from headrace.tasks import Task, task, task_input_hash
 
 __all__ = (
+    "Adaptive",
     "Flow",
+    "Limit",
     "Observer",
     "Runtime",
     "Settings",

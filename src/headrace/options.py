@@ -8,6 +8,8 @@ from typing import Any, TypedDict, cast
 
 from headrace.callables import coroutine_form, is_coroutine_callable, is_of_module
 from headrace.hooks import HOOKS, HookFn, Hooks
+from headrace.limits import Limit
+from headrace.limits.limit import limit_of as concurrency_limit_of
 from headrace.middleware import Middleware, middleware_of
 from headrace.option_checks import (
     description_of,
@@ -105,6 +107,8 @@ class TaskRunOptions(HookOptions, ResultStorageOptions, total=False):
         retry_condition_fn: ``(task, task_run, state) -> bool``, plain or coroutine:
             whether a failure is worth another attempt.
         timeout_seconds: Limit of each attempt.
+        concurrency_limit: How many of its runs go on at once, over all flows: a number
+            or a `headrace.Limit`. Copies of the task share it.
         log_prints: Whether what its bodies print is logged; by default as its flow
             says, else as the setting ``logging_log_prints`` (False).
         interrupt: Whether the body of a plain function that has to stop may be
@@ -127,6 +131,7 @@ class TaskRunOptions(HookOptions, ResultStorageOptions, total=False):
     retry_jitter_factor: float | None
     retry_condition_fn: Callable[..., Any] | None
     timeout_seconds: float | None
+    concurrency_limit: int | Limit | None
     log_prints: bool | None
     interrupt: bool
     result_storage_key: str | None
@@ -224,6 +229,9 @@ def task_spec(
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
+        limit=concurrency_limit_of(
+            f"{name}: concurrency_limit", options.get("concurrency_limit")
+        ),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
         middleware=middleware,
         is_bare=is_bare,
@@ -262,6 +270,10 @@ def with_settings(given: Mapping[str, Any], noun: str) -> dict[str, Any]:
     for option in ("retries", "retry_delay_seconds"):
         if settled.get(option) is None:
             settled[option] = getattr(current_settings(), f"{noun}_default_{option}")
+    limit = settled.get("concurrency_limit")
+    if isinstance(limit, int) and not isinstance(limit, bool):
+        # One for the task and all its copies, whatever else they change.
+        settled["concurrency_limit"] = concurrency_limit_of("its limit", limit)
     for option in HOOKS:
         hooks = settled.get(option)
         if isinstance(hooks, Iterable) and not isinstance(hooks, str):

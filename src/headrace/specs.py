@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.hooks import Hooks
+from headrace.limits import Limit
 from headrace.middleware import Middleware
 from headrace.parameters import Binder, ParameterNames
 from headrace.result_options import ResultOptions
@@ -46,6 +47,7 @@ class TaskSpec:
         policy: What was said of retries.
         retry: The same, or None when a failed attempt is final.
         timeout_seconds: Limit of one attempt; None for none.
+        limit: What all its runs share, of places and of a rate; None for none.
         interrupt: Whether a plain body that must stop may be interrupted in its thread.
         run_name: How its runs are called, if not as usual.
         log_prints: Whether what bodies print is logged; None for what the flow says.
@@ -71,6 +73,7 @@ class TaskSpec:
     policy: RetryPolicy = NO_RETRY
     retry: RetryPolicy | None = None
     timeout_seconds: float | None = None
+    limit: Limit | None = None
     interrupt: bool = True
     run_name: RunName | None = None
     log_prints: bool | None = None

@@ -21,6 +21,7 @@ from headrace._types import HasFn, Untold
 from headrace.cache_explanations import CacheExplanation, explain_cache
 from headrace.cache_keys import task_input_hash
 from headrace.definitions import Option, is_method_object
+from headrace.limits import Limit
 from headrace.middleware import Middleware
 from headrace.options import TaskOptions, TaskRunOptions, task_spec, with_settings
 from headrace.registry import register
@@ -81,6 +82,7 @@ class Task(Schedulable[P, R_co]):
     task_run_name = Option[Any](lambda spec: spec.run_name and spec.run_name.given)
     retry_jitter_factor = Option[float | None](lambda spec: spec.policy.jitter_factor)
     retry_condition_fn = Option[Any](lambda spec: spec.policy.condition)
+    concurrency_limit = Option[Limit | None](lambda spec: spec.limit)
     interrupt = Option[bool](lambda spec: spec.interrupt)
     result_storage_key = Option[str | None](result_option("result_storage_key"))
     cache_key_fn = Option[Any](result_option("cache_key_fn"))

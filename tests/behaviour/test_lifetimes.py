@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace import Runtime, TaskFuture, allow_failure, flow, task
+from headrace import Limit, Runtime, TaskFuture, allow_failure, flow, task
 from headrace.exceptions import UpstreamTaskError
 
 BOUND = 5  # seconds; nothing here comes near
@@ -74,10 +74,28 @@ async def fail_under_limit(payload: Payload) -> int:
     raise ValueError("boom")
 
 
-COMPLETING = [keep_nothing, keep_nothing_on_loop]
+PLACES = Limit(2, rate="1000/s", burst=100, key=lambda parameters: 1)
+
+
+@task(concurrency_limit=PLACES)
+async def keep_nothing_in_a_place(payload: Payload) -> int:
+    return 1
+
+
+@task(concurrency_limit=PLACES, retries=1)
+def fail_in_a_place(payload: Payload) -> int:
+    raise ValueError("boom")
+
+
+@task(concurrency_limit=PLACES, retries=1)
+async def fail_in_a_place_on_loop(payload: Payload) -> int:
+    raise ValueError("boom")
+
+
+COMPLETING = [keep_nothing, keep_nothing_on_loop, keep_nothing_in_a_place]
 FAILING = [
     fail, fail_on_loop, fail_again, fail_again_on_loop, crash, crash_on_loop,
-    fail_under_limit,
+    fail_under_limit, fail_in_a_place, fail_in_a_place_on_loop,
 ]  # fmt: skip
 EVERY_TASK = pytest.mark.parametrize(
     "kind", [*COMPLETING, *FAILING], ids=lambda kind: kind.name
@@ -379,7 +397,9 @@ async def test_a_run_in_place_leaves_nothing(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [keep_nothing, fail, fail_again], ids=lambda kind: kind.name
+    "kind",
+    [keep_nothing, fail, fail_again, fail_in_a_place],
+    ids=lambda kind: kind.name,
 )
 def test_a_called_run_leaves_nothing(kind: Any) -> None:
     refs: list[weakref.ref[Any]] = []

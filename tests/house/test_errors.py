@@ -52,6 +52,7 @@ EXAMPLES: list[BaseException] = [
     ),
     exceptions.CacheUnusable(TEXT),
     exceptions.DeadlockError(TEXT),
+    exceptions.LimitTooSmall("load", "the limit of the tag 'db'", 1, 0),
     exceptions.RunEnded("flow run", "brave-otter"),
     exceptions.ForkedRuntime(100, 101),
     exceptions.UnreadyMap("load"),

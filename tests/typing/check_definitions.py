@@ -6,7 +6,18 @@ import functools
 from collections.abc import Callable
 from typing import Any, assert_type
 
-from headrace import Flow, State, Submission, Task, exponential_backoff, flow, task
+from headrace import (
+    Adaptive,
+    Flow,
+    Limit,
+    Runtime,
+    State,
+    Submission,
+    Task,
+    exponential_backoff,
+    flow,
+    task,
+)
 from headrace.flows import FlowDecorator
 from headrace.runs import TaskRun
 from headrace.tasks import TaskDecorator
@@ -104,6 +115,15 @@ def check_with_options() -> None:
     assert_type(flow(double).with_options(timeout_seconds=None)(1), int)
     twice.with_options(retrys=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     twice.with_options(fn=double)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def check_limits() -> None:
+    twice = task(concurrency_limit=5)(double)
+    assert_type(twice.concurrency_limit, Limit | None)
+    assert_type(twice.with_options(concurrency_limit=Limit(rate="5/s"))(1), int)
+    Runtime(limits={"db": 5, "api": Limit(Adaptive(), key=len)}, max_pending=10)
+    task(concurrency_limit="5")(double)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    Runtime(limits={"db": "5"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 
 
 class Traced(Task[[int], int]):

@@ -18,14 +18,14 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
+from headrace._concurrency.holding import HELD, Slots, lent_here
 from headrace._concurrency.interrupts import Interrupts
 from headrace._concurrency.waits import Wait
 from headrace.exceptions import DeadlockError, RunInterrupted
 
 __all__ = (
-    "Slots",
     "ThreadFace",
     "block_until",
     "body_here",
@@ -37,22 +37,6 @@ __all__ = (
     "this_face",
     "unshielded",
 )
-
-
-class Slots(Protocol):
-    """Where a thread that blocks gives its slot back for so long."""
-
-    def lend(self) -> None:
-        """Let another body run while this one waits.
-
-        Raises:
-            DeadlockError: Too many threads wait already.
-        """
-        ...
-
-    def take_back(self) -> None:
-        """Wait until this body may run again."""
-        ...
 
 
 class ThreadFace:
@@ -328,7 +312,8 @@ def block_until(
 ) -> bool:
     """Block this thread until a callback is called; False if the time ran out.
 
-    The thread's slot is lent out meanwhile, and Ctrl-C gets through.
+    The thread's slot is lent out meanwhile, and so are the places that its run holds in
+    limits: before it goes on it has them back, whatever that takes. Ctrl-C gets through.
 
     Args:
         subscribe: Given the callback; it may call it at once, more than once, and
@@ -346,6 +331,20 @@ def block_until(
     subscribe(wait.end)
     if wait.is_over:
         return True
+    held = HELD.get()
+    if held is None:
+        return _block(wait, timeout, look, stoppable=stoppable)
+    with lent_here(held, block_until):
+        return _block(wait, timeout, look, stoppable=stoppable)
+
+
+def _block(
+    wait: Wait,
+    timeout: float | None,
+    look: Callable[[], bool] | None,
+    *,
+    stoppable: bool,
+) -> bool:
     seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
     face = _HERE.face
     if face is None:

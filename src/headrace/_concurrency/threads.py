@@ -163,10 +163,10 @@ class Threads(Generic[J]):
         faces = [worker.face for worker in tuple(self._live)]
         return any(face is not None and face.is_woken for face in faces)
 
-    # -- from a body that waits (see bodies.Slots) ------------------------------
+    # -- from a body that waits (see holding.Slots) ------------------------------
 
     def lend(self) -> None:
-        """See `headrace._concurrency.bodies.Slots.lend`."""
+        """See `headrace._concurrency.holding.Slots.lend`."""
         worker = threading.current_thread()
         if isinstance(worker, Worker) and worker.is_lent:
             return  # by a loop in this thread; see `lending`
@@ -187,7 +187,7 @@ class Threads(Generic[J]):
             self._grow()
 
     def take_back(self) -> None:
-        """See `headrace._concurrency.bodies.Slots.take_back`."""
+        """See `headrace._concurrency.holding.Slots.take_back`."""
         worker = threading.current_thread()
         if not isinstance(worker, Worker):
             return

@@ -120,6 +120,8 @@ class _Limited:
         rare = self._run.rare
         rare.timer.cancel()
         rare.stop = rare.stop or why
+        if rare.claim is not None:
+            rare.claim.stop()
         inner = self._run.inner_scope()
         if inner is not None:
             stopping.cancel_scope(inner)

@@ -15,22 +15,35 @@ from time import time
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
+    block_until,
     body_here,
     is_plain_code,
     pause,
     this_face,
     unshielded,
 )
+from headrace._concurrency.holding import HELD, lent_here
 from headrace._engine.around import around_here
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
 from headrace._engine.deferred import prepare_retry
-from headrace._engine.direct import block_for_inputs, pending, sources_of, way_out
 from headrace._engine.families import note_parent
 from headrace._engine.hooking import call_here, hooks_at_end
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import Inputs
+from headrace._engine.inputs_in_place import (
+    block_for_inputs,
+    pending,
+    sources_of,
+    way_out,
+)
 from headrace._engine.keeping import kept, recall
+from headrace._engine.limiting import (
+    give_back,
+    has_limits,
+    refuse_at_once,
+    take_here,
+)
 from headrace._engine.naming import name_here
 from headrace._engine.outcomes import (
     Outcome,
@@ -47,7 +60,7 @@ from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
 from headrace.callables import is_coroutine_callable
-from headrace.context import CURRENT
+from headrace.context import CURRENT, TAGS
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
@@ -68,19 +81,23 @@ _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
 
 
-def call_run(
+def call_run(  # noqa: C901 - hot
     scope: Scope,
     spec: TaskSpec,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any = None,
+    take: Callable[[Any], Outcome | None] | None = None,
 ) -> TaskFuture[Any]:
-    """Run a plain task in this thread; the run, ended.
+    """Run a plain task in this thread; the run, ended. See `await_run`.
 
     Raises:
         BlockedLoop: It may have to wait, and this thread must run its loop.
         RunEnded: The scope of the present code has ended.
+        LimitTooSmall: It could never begin.
     """
+    if take is None and (spec.limit is not None or scope.host.limits is not None):
+        return _call_under_limits(scope, spec, args, kwargs, wait_for)
     sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
         _refuse_to_wait(scope, spec, sources, (*args, *kwargs.values()))
@@ -101,7 +118,7 @@ def call_run(
         if outcome is None:
             is_bare = spec.is_bare and scope.is_bare
             attempt = _attempt_here if is_bare else _attempt_and_save_here
-            outcome = _prepared_here(run) or attempts_here(run, attempt)
+            outcome = _prepared_here(run) or attempts_here(run, attempt, take=take)
             if not is_bare:
                 kept(run, outcome)
         if spec.hooks is not None:
@@ -117,6 +134,22 @@ def call_run(
     finally:
         # From 3.11 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome
+
+
+def _call_under_limits(
+    scope: Scope,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any,
+) -> TaskFuture[Any]:
+    refuse_at_once(scope, spec, TAGS.get())
+    held = HELD.get()
+    if held is None:
+        return call_run(scope, spec, args, kwargs, wait_for, take=take_here)
+    # Its caller waits for it: it may need the very places that the caller has.
+    with lent_here(held, block_until):
+        return call_run(scope, spec, args, kwargs, wait_for, take=take_here)
 
 
 def _holds_loop(scope: Scope) -> bool:
@@ -140,6 +173,8 @@ def _refuse_to_wait(
             reason = f"its input {late[0].name!r} is not done"
         else:
             reason = f"the run {late[0].name!r} in its wait_for is not done"
+    elif has_limits(scope, spec, TAGS.get()):
+        reason = "it is under a limit, and may have to wait for its turn"
     elif spec.retry is not None and any(spec.retry.delays):
         delay = next(filter(None, spec.retry.delays))
         reason = f"it may wait for a retry (retry_delay_seconds={delay})"
@@ -162,16 +197,19 @@ def attempts_here(
     run: Any,
     attempt: Callable[[Any], Outcome],
     between: Callable[[], None] | None = None,
+    take: Callable[[Any], Outcome | None] | None = None,
 ) -> Outcome:
     """`headrace._engine.direct.attempts` in this thread."""
     outcome: Outcome = _COMPLETED, None
     hooks = run.spec.hooks
     try:
         while True:
+            if take is not None and (failed := take(run)) is not None:
+                return failed
             begin(run)
             if hooks is not None:
                 tell_here(run, hooks.running, run.last_state)
-            outcome = attempt(run)
+            outcome = _attempted(run, attempt)
             if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
                 return outcome
             if must_ask(run, _FAILED) and not _allows_here(run, outcome):
@@ -190,7 +228,18 @@ def attempts_here(
             if between is not None:
                 between()
     finally:
-        del run, attempt, between, outcome  # see `call_run`
+        del run, attempt, between, take, outcome  # see `call_run`
+
+
+def _attempted(run: Any, attempt: Callable[[Any], Outcome]) -> Outcome:
+    outcome: Outcome | None = None
+    try:
+        outcome = attempt(run)
+        if run.rare is not None and run.rare.claim is not None:
+            give_back(run, outcome)
+        return outcome
+    finally:
+        del run, attempt, outcome  # see `call_run`
 
 
 def _prepared_here(run: TaskFuture[Any]) -> Outcome | None:
@@ -227,6 +276,8 @@ def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:
 
 def _attempt_here(run: TaskFuture[Any]) -> Outcome:
     context = contextvars.copy_context()
+    if run.rare is not None and run.rare.claim is not None:
+        context.run(HELD.set, run.rare.claim)
     try:
         with body_here():
             if this_face() is None or not run.spec.interrupt:

@@ -111,6 +111,8 @@ async def _live_fully(  # noqa: C901 - hot as well
     has_more = spec.run_name is not None or run.scope.kept is not None
     if (has_more or plan is not None) and not await _is_prepared(run, scheduler, plan):
         return
+    if run.rare is not None and run.rare.ticket is not None:
+        run.rare.ticket.leave()
     run.started = time()
     run.attempts += 1
     run.phase = _RUNNING

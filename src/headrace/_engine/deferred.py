@@ -71,6 +71,14 @@ def refuse_waits(item: tuple[Any, Any, Any]) -> None:
     """
     scheduler, scope, loop = item
     for run in list(scope.waiting):
+        claim = None if run.rare is None else run.rare.claim
+        if claim is not None and claim.is_waiting and loop in claim.ahead():
+            reason = "runs of that loop have all the places of its limit"
+            error = BlockedLoop(run.name, reason, scope.way_around(loop))
+            claim.leave()
+            scope.waiting.discard(run)
+            scheduler.conclude(run, StateType.FAILED, error)
+            continue
         for source in run.upstreams or ():
             if _is_of_loop(source, loop):
                 reason = f"the run {source.name!r} is not done"

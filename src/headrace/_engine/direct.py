@@ -12,6 +12,7 @@ from random import random
 from time import time
 from typing import Any, Final
 
+from headrace._concurrency.holding import HELD, while_lent
 from headrace._engine.around import around
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.coroutine_runs import (
@@ -20,20 +21,18 @@ from headrace._engine.coroutine_runs import (
     refused,
     trimmed,
 )
-from headrace._engine.deferred import prepare_retry, why_held_back
+from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
 from headrace._engine.hooking import hooks_at_end, outlast_hooks
-from headrace._engine.host import Host
 from headrace._engine.in_place import announce, begin, end
-from headrace._engine.inputs import (
-    Inputs,
-    gather_crowds,
-    look_into,
-    may_be_crowded,
-    substitute_inputs,
-)
+from headrace._engine.inputs_in_place import await_inputs, scheduler_here
 from headrace._engine.keeping import kept, recall
-from headrace._engine.naming import name_held_back, name_in_task
+from headrace._engine.limiting import (
+    give_back,
+    refuse_at_once,
+    take_in_task,
+)
+from headrace._engine.naming import name_in_task
 from headrace._engine.outcomes import (
     CANCEL,
     Outcome,
@@ -45,31 +44,22 @@ from headrace._engine.outcomes import (
 )
 from headrace._engine.plans import plan_of
 from headrace._engine.result_steps import known_in_task, saved_in_task
-from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
-from headrace._engine.submitting import materialised, new_run
-from headrace.context import CURRENT
+from headrace._engine.submitting import new_run
+from headrace.context import CURRENT, TAGS
 from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
-from headrace.futures.stored import preload
-from headrace.futures.watching import await_ends, block_for_ends
 from headrace.hooks import Hook
-from headrace.runs import Record
 from headrace.specs import TaskSpec
-from headrace.states import FINAL, State, StateType
+from headrace.states import StateType
 
 __all__ = (
     "attempts",
-    "await_inputs",
     "await_run",
-    "block_for_inputs",
-    "pending",
-    "sources_of",
     "tell",
     "tell_of_end",
-    "way_out",
 )
 
 _COMPLETED: Final = StateType.COMPLETED
@@ -80,110 +70,11 @@ _CANCELLED: Final = StateType.CANCELLED
 # -- shared with called runs and flow runs -------------------------------------------
 
 
-def sources_of(
-    scope: Scope | None,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    wait_for: Any,
-) -> Inputs | None:
-    """The futures and states among the inputs of a run in a scope.
-
-    None when the arguments are plain values, as most are.
-    """
-    if not kwargs and wait_for is None:
-        for value in args:
-            if type(value) not in ATOMS:
-                break
-        else:
-            return None
-    if wait_for is not None:
-        wait_for = materialised(wait_for)
-    known = None if scope is None else scope.known
-    return Inputs(*look_into(args, kwargs, wait_for, known))
-
-
-def pending(sources: Inputs) -> list[TaskFuture[Any]]:
-    """Those that have not ended."""
-    return [
-        source
-        for source in (*sources.required, *sources.tolerated)
-        if isinstance(source, TaskFuture) and not source.done()
-    ]
-
-
-async def await_inputs(
-    run: Any, scope: Scope | None, wait_for: object
-) -> Outcome | None:
-    """Wait for the upstreams of a run and put their values into its inputs.
-
-    Args:
-        run: The run.
-        scope: Where it was called.
-        wait_for: What else must have completed, or None.
-
-    Returns:
-        The outcome of a run that cannot start.
-    """
-    if may_be_crowded(run, wait_for):
-        wait_for = await _crowds_ended(run, wait_for)
-    sources = sources_of(scope, run.args, run.kwargs, wait_for)
-    if sources is None:
-        return None
-    run.links = tuple(sources.links) or None
-    await await_ends(pending(sources), None)
-    if run.scope.host.drops_results:
-        await preload([*sources.required, *sources.tolerated])
-    return _put(run, sources)
-
-
-async def _crowds_ended(run: Any, wait_for: object) -> object:
-    wait_for, crowds = gather_crowds(run, wait_for)
-    for crowd in crowds:
-        await await_ends(crowd.sources(), None)
-        scheduler = _scheduler_here(run.scope)
-        crowd.watch(scheduler)
-        if crowd.phase not in FINAL:
-            read = scheduler.loop.create_future()
-            crowd.add_waiter(read)
-            await read
-        await asyncio.sleep(0)  # what follows has a turn of its own
-    return wait_for
-
-
-def block_for_inputs(run: Record, sources: Inputs | None, what: str) -> Outcome | None:
-    """`await_inputs` in plain code.
-
-    Raises:
-        BlockedLoop: An upstream needs the loop of this very thread.
-    """
-    if sources is None:
-        return None
-    run.links = tuple(sources.links) or None
-    block_for_ends(pending(sources), None, what=what, instead=way_out(what))
-    return _put(run, sources)
-
-
-def _put(run: Any, sources: Inputs) -> Outcome | None:
-    required = sources.required
-    for source in sources.tolerated:
-        if isinstance(source, TaskFuture):
-            source.see()
-    for source in required:
-        kind = source.type if isinstance(source, State) else source.phase
-        if kind is not _COMPLETED:
-            name_held_back(run)
-            return why_held_back(run, required)
-    try:
-        substitute_inputs(run)
-    except Exception as error:  # noqa: BLE001 - users' containers may raise anything
-        return _FAILED, error
-    return None
-
-
 async def attempts(
     run: Any,
     attempt: Callable[[Any], Awaitable[Outcome]],
     between: Callable[[], None] | None = None,
+    take: Callable[[Any], Awaitable[Outcome | None]] | None = None,
 ) -> Outcome:
     """Attempt a run in place until it may not be attempted again: its outcome.
 
@@ -191,17 +82,23 @@ async def attempts(
         run: A run of a task or flow.
         attempt: Makes one attempt.
         between: Called before each further one.
+        take: Waits for the places of a run that is under limits, before each; it gives
+            the outcome of one that cannot have any.
     """
     outcome: Outcome = _COMPLETED, None
     hooks = run.spec.hooks
     try:
         while True:
+            if take is not None and (failed := await take(run)) is not None:
+                return failed
             begin(run)
             if hooks is not None and hooks.running:
                 await tell(run, hooks.running)
             outcome = await attempt(run)
             if run.rare is not None:
                 lift_limit(run)
+                if run.rare.claim is not None:
+                    give_back(run, outcome)
             if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
                 return outcome
             if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
@@ -217,7 +114,7 @@ async def attempts(
             if between is not None:
                 between()
     finally:
-        del run, attempt, between, outcome  # see `await_run`
+        del run, attempt, between, take, outcome  # see `await_run`
 
 
 async def tell(run: Any, hooks: tuple[Hook, ...]) -> None:
@@ -241,11 +138,6 @@ async def tell_of_end(run: Any, outcome: Outcome) -> asyncio.CancelledError | No
     return await outlast_hooks(run, hooks, state)
 
 
-def way_out(what: str) -> str:
-    """What to write in place of a call that would block its loop."""
-    return f"await {what.removesuffix('()')}.acall(...)"
-
-
 # -- awaited -------------------------------------------------------------------------
 
 
@@ -255,13 +147,17 @@ async def await_run(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any = None,
+    take: Callable[[Any], Awaitable[Outcome | None]] | None = None,
 ) -> TaskFuture[Any]:
     """Run a coroutine task in place; the run, ended.
 
     Raises:
         CancelledError: The caller was cancelled, and with it the run.
         RunEnded: The scope of the present code has ended.
+        LimitTooSmall: It could never begin.
     """
+    if take is None and (spec.limit is not None or scope.host.limits is not None):
+        return await _await_under_limits(scope, spec, args, kwargs, wait_for)
     run = new_run(scope, spec, args, kwargs)
     run.seen = True  # its caller is given the outcome, whatever it is
     note_parent(run)
@@ -277,7 +173,9 @@ async def await_run(
             if outcome is None:
                 is_bare = spec.is_bare and scope.is_bare
                 attempt = _attempt if is_bare else _attempt_and_save
-                outcome = await _prepared(run) or await attempts(run, attempt)
+                outcome = await _prepared(run) or await attempts(
+                    run, attempt, take=take
+                )
                 if not is_bare:
                     kept(run, outcome)
         except asyncio.CancelledError as error:
@@ -298,6 +196,16 @@ async def await_run(
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome, interrupted
+
+
+async def _await_under_limits(
+    scope: Scope, spec: TaskSpec, args: Any, kwargs: Any, wait_for: Any
+) -> TaskFuture[Any]:
+    refuse_at_once(scope, spec, TAGS.get())
+    ended = await_run(scope, spec, args, kwargs, wait_for, take=take_in_task)
+    held = HELD.get()
+    # Its caller waits for it: it may need the very places that the caller has.
+    return await (ended if held is None else while_lent(held, ended))
 
 
 async def _prepared(run: TaskFuture[Any]) -> Outcome | None:
@@ -329,6 +237,8 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
     spec = run.spec
     context = contextvars.copy_context()
     context.run(CURRENT.set, run)
+    if run.rare is not None and run.rare.claim is not None:
+        context.run(HELD.set, run.rare.claim)
     try:
         if spec.is_bare and run.scope.is_bare:
             coro = spec.call(*run.args, **run.kwargs)
@@ -337,7 +247,7 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
         if spec.timeout_seconds is None:
             value = await in_context(context, coro)
         else:
-            scheduler = _scheduler_here(run.scope)
+            scheduler = scheduler_here(run.scope)
             value = await under_limit(run, scheduler, context, coro)
         if type(value) in ATOMS and run.rare is None:
             return _COMPLETED, value
@@ -353,15 +263,6 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
         return of_error(run, trimmed(error))
     finally:
         del run, context  # see `await_run`
-
-
-def _scheduler_here(scope: Scope) -> Scheduler:
-    """A scheduler of the running loop, for its task factory and list of zombies."""
-    if scope.scheduler is not None and scope.scheduler.is_here():
-        found: Scheduler = scope.scheduler
-        return found
-    host: Host = scope.host
-    return host.derived().open_here()
 
 
 async def _condition_allows(run: TaskFuture[Any], outcome: Outcome) -> bool:

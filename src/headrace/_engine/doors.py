@@ -27,7 +27,8 @@ from headrace._engine.called import call_run
 from headrace._engine.direct import await_run
 from headrace._engine.flow_record import FlowRecord
 from headrace._engine.flow_runs import await_flow, call_flow
-from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
+from headrace._engine.host import Host
+from headrace._engine.scope_ends import drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.submitting import submit_run
 from headrace._engine.thread_calls import Body, in_thread

@@ -24,11 +24,17 @@ def note_parent(run: Any) -> None:
 
 
 def end_family(run: Any, phase: StateType) -> None:
-    """Leave the parent; cancel children if the run did not end by itself."""
+    """Leave the parent and the limits; cancel children if it did not end by itself."""
     rare = run.rare
     if rare.timer is not None:
         rare.timer.cancel()
         rare.timer = None
+    if rare.ticket is not None:
+        rare.ticket.leave()
+        rare.ticket = None
+    if rare.claim is not None:
+        rare.claim.leave()
+        rare.claim = None
     parent = rare.parent
     if parent is not None:
         rare.parent_key = parent.run_key()

@@ -26,21 +26,17 @@ from headrace._engine.called import (
     tell_of_end_here,
 )
 from headrace._engine.coroutine_runs import trimmed
-from headrace._engine.direct import (
-    attempts,
-    await_inputs,
-    block_for_inputs,
-    sources_of,
-    tell_of_end,
-)
+from headrace._engine.direct import attempts, tell_of_end
 from headrace._engine.flow_record import FlowRecord
-from headrace._engine.host import Host, drop_scope, finish_scope, finish_scope_here
+from headrace._engine.host import Host
 from headrace._engine.in_place import announce, end
+from headrace._engine.inputs_in_place import await_inputs, block_for_inputs, sources_of
 from headrace._engine.naming import name_here, name_in_task
 from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
 from headrace._engine.places import leave
 from headrace._engine.plans import plan_of
 from headrace._engine.result_steps import saved_in_task
+from headrace._engine.scope_ends import drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT

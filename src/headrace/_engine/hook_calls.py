@@ -231,7 +231,7 @@ class HookJob:
     def start(self) -> None:
         """Have a worker thread call the hooks. On the loop of the scheduler."""
         self._scheduler.hook_watch.add(self)
-        self._scheduler.workers().put(self.call)
+        self._scheduler.pools.workers().put(self.call)
 
     def perform(self, face: ThreadFace) -> None:
         """Call the hooks, in this thread, then have ``then(run)`` called on the loop."""

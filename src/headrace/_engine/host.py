@@ -9,39 +9,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import operator
 import os
-import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
-from headrace._concurrency.bodies import block_until, this_face
+from headrace._concurrency.bodies import block_until
 from headrace._concurrency.call_threads import in_new_thread, start_thread
-from headrace._concurrency.loops import HelperLoop, running_loop
-from headrace._concurrency.outlasting import outlast
+from headrace._concurrency.loops import HelperLoop
 from headrace._concurrency.threads import Threads
-from headrace._engine import stopping
 from headrace._engine.caches import Caches
-from headrace._engine.deferred import refuse_waits
-from headrace._engine.in_place import end_abandoned
+from headrace._engine.limiting import HostLimits
 from headrace._engine.records import ways_to_note
 from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
-from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
-from headrace.exceptions import ForkedRuntime, RunInterrupted
+from headrace.exceptions import ForkedRuntime
 from headrace.futures.watching import settle, tell_loop
 from headrace.middleware import AROUND_NOTHING, Around
 from headrace.runs import RunLog
 from headrace.settings import Settings, current_settings, is_switched_on
 
-__all__ = (
-    "Host",
-    "block_loop_here",
-    "drop_scope",
-    "finish_scope",
-    "finish_scope_here",
-)
+__all__ = ("Host",)
 
 # Threads that are idle end in microseconds; one that is not is left to itself.
 _SECONDS_TO_END: Final = 1.0
@@ -55,7 +45,7 @@ class Host:
     __slots__ = (
         "_caches", "_helper", "_lock", "_max_threads", "_root", "_settings",
         "announcer", "cache", "drops_results", "is_derived",
-        "log", "middleware", "new_key", "pid", "scheduler",
+        "limits", "log", "max_pending", "middleware", "new_key", "pid", "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +54,8 @@ class Host:
         settings: Settings | None = None,
         observers: Iterable[Observer] = (),
         max_threads: int | None = None,
+        limits: HostLimits | None = None,
+        max_pending: int | None = None,
         cache: Any = None,
         middleware: Around = AROUND_NOTHING,
     ) -> None:
@@ -74,6 +66,7 @@ class Host:
         self.drops_results = False  # whether any of its runs drop theirs from memory
         self.cache = cache  # the index that was given, if one was
         self._max_threads = max_threads
+        self.limits, self.max_pending = limits, max_pending
         observers = tuple(observers)
         note = debug_note()
         self.announcer = Announcer(observers, note) if observers or note else None
@@ -128,6 +121,7 @@ class Host:
     def derived(self) -> Host:
         """A host with the same options and observers, for another loop."""
         host = Host(settings=self._settings, max_threads=self._max_threads)
+        host.limits, host.max_pending = self.limits, self.max_pending
         host.announcer, host.log = self.announcer, self.log
         host.middleware = self.middleware
         host.is_derived = True
@@ -174,13 +168,13 @@ class Host:
         scheduler = self.scheduler
         if scheduler is None or self.is_forked():
             return
-        for threads in scheduler.own_threads():
+        for threads in scheduler.pools.own():
             threads.close()
         if self._helper is not None:
             try:
                 if self.announcer is not None:
                     # Behind all that its observers are still to be told.
-                    block_until(lambda fire: scheduler.call(_fire, fire))
+                    block_until(lambda fire: scheduler.call(operator.call, fire))
             finally:
                 self._helper.close(scheduler.zombies)
 
@@ -197,10 +191,10 @@ class Host:
                 await told
             if self._caches is not None:
                 await in_new_thread(self._caches.close)
-            for threads in scheduler.own_threads():
+            for threads in scheduler.pools.own():
                 await _end_of(threads)
         finally:
-            for threads in scheduler.own_threads():
+            for threads in scheduler.pools.own():
                 threads.close()
 
     def drop(self) -> None:
@@ -209,7 +203,7 @@ class Host:
         if self._caches is not None:
             start_thread(self._caches.close)
         if self.scheduler is not None:
-            for threads in self.scheduler.own_threads():
+            for threads in self.scheduler.pools.own():
                 threads.close_soon(lambda: None)
 
     def _end_log(self) -> None:
@@ -223,7 +217,7 @@ class Host:
     def stats(self) -> dict[str, int]:
         """Counts of what there is now."""
         scheduler = self.scheduler
-        pools = scheduler.pools if scheduler is not None else []
+        pools = list(scheduler.pools) if scheduler is not None else []
         return {
             "threads": sum([pool.size for pool in pools]),
             "running_threads": sum([pool.running for pool in pools]),
@@ -237,164 +231,9 @@ class Host:
         }
 
 
-async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError | None:
-    """Wait, on its own loop, until every run in a scope has ended; then close it.
-
-    A cancellation that arrives meanwhile cancels the runs, and is awaited too.
-
-    Args:
-        scope: The scope; its body has ended.
-        cancel: Whether to cancel what still goes on.
-
-    Returns:
-        What cancelled the waiting itself, if anything did. The caller must raise it.
-    """
-    if cancel:
-        stopping.cancel_scope(scope)
-    loop = asyncio.get_running_loop()
-
-    async def wait() -> None:
-        idle: asyncio.Future[None] = loop.create_future()
-        # Runs that were called in place in other threads end there.
-        scope.tell_when_idle(lambda: tell_loop(loop, settle, idle))
-        await idle
-
-    try:
-        interrupted = await outlast(
-            wait,
-            is_over=lambda: scope.is_idle,
-            when_cancelled=lambda: stopping.cancel_scope(scope),
-        )
-    finally:
-        _print_again(scope)
-    scope.has_ended = True
-    return interrupted
-
-
-def drop_scope(scope: Scope) -> None:
-    """End a scope whose own code was closed and can wait for nothing any more."""
-    scope.has_ended = True
-    _print_again(scope)
-    stopping.tell_to_cancel(scope)
-
-
-def _print_again(scope: Scope) -> None:
-    if scope.owner is None:  # a flow run has it done when it has its final state
-        scope.print_again()
-
-
-def _fire(fire: Callable[[], None]) -> None:
-    fire()
-
-
 async def _end_of(threads: Threads[Any]) -> None:
     """Tell threads to end, and let the loop turn until they have."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     threads.close_soon(lambda: tell_loop(loop, settle, ended))
     await asyncio.wait([ended], timeout=_SECONDS_TO_END)
-
-
-def block_loop_here(scope: Scope) -> None:
-    """From now on a scope holds up the loop of this thread, if one is running here."""
-    loop = running_loop()
-    if loop is None:
-        return
-    scope.blocks = loop
-    if scope.scheduler is not None:
-        scope.scheduler.call(refuse_waits, (scope.scheduler, scope, loop))
-
-
-def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
-    """`finish_scope` in plain code: blocks this thread.
-
-    Raises:
-        KeyboardInterrupt: It came while waiting; the runs are cancelled then, and
-            this returns, by raising it, when they have ended. A second one is
-            raised at once.
-    """
-    try:
-        _block_for_idle(scope, cancel=cancel)
-    finally:
-        _print_again(scope)
-
-
-def _block_for_idle(scope: Scope, *, cancel: bool) -> None:
-    if scope.host.is_forked():
-        scope.has_ended = True  # its runs go on in the parent, and nothing of it here
-        return
-    # The body may have been left with the first Ctrl-C.
-    is_urgent = isinstance(sys.exception(), KeyboardInterrupt)
-    interrupted: BaseException | None = None
-    is_over, stoppable = False, True
-    while not is_over:
-        try:
-            if cancel:
-                # Once: told again it might reach the next attempt of a flow.
-                cancel = False
-                stopping.tell_to_cancel(scope)
-            is_over = _is_over(scope)
-            if not is_over:
-                block_until(
-                    lambda fire: _on_idle(scope, fire),
-                    stoppable=stoppable,
-                    look=lambda: _is_over(scope),
-                )
-        except RunInterrupted:
-            # What is left to wait for is the end of the runs.
-            cancel, stoppable = True, False
-        except BaseException as error:
-            if is_urgent and isinstance(error, KeyboardInterrupt):
-                raise
-            interrupted, is_urgent, cancel, stoppable = error, True, True, False
-    if interrupted is not None:
-        raise interrupted
-
-
-def _end_leftovers(scope: Scope) -> None:
-    """End runs in place that Ctrl-C tore out of their own code before its end.
-
-    The body of the scope has ended, so in this very thread none can be going on.
-    """
-    ident, face = threading.get_ident(), this_face()
-
-    def claims(run: Any) -> bool:
-        return run.handle == ident and (face is None or face.claim(run))
-
-    def end(_: object) -> None:
-        end_abandoned(scope, claims, stopping.tell_to_cancel)
-
-    if scope.scheduler is None:
-        end(None)
-    else:
-        scope.scheduler.call(end, None)
-
-
-def _is_over(scope: Scope) -> bool:
-    """Whether there is nothing to wait for, or nobody who would tell."""
-    if scope.scheduler is None:
-        if scope.direct:
-            _end_leftovers(scope)
-        scope.has_ended |= scope.is_idle
-    elif scope.scheduler.loop.is_closed():
-        scope.has_ended = True
-    elif scope.direct:
-        _end_leftovers(scope)
-    # From an abandoned thread the loop ends what there is to end.
-    face = this_face()
-    return scope.has_ended or (face is not None and face.is_abandoned)
-
-
-def _on_idle(scope: Scope, fire: Any) -> None:
-    def close(_: object) -> None:
-        if scope.is_idle:
-            scope.has_ended = True
-            fire()
-        else:
-            scope.tell_when_idle(lambda: scheduler.call(close, None))
-
-    scheduler = scope.scheduler or scope.opened()
-    try:
-        scheduler.call(close, None)
-    except RuntimeError:
-        fire()  # the loop has closed

@@ -108,10 +108,10 @@ def pool_for(run: Any, scheduler: Any) -> Threads[Any]:
     """The worker threads for a plain run: those of its flow, or of its runtime."""
     scope = run.scope
     if not isinstance(scope.runner, ThreadPoolTaskRunner):
-        workers: Threads[Any] = scheduler.workers()
+        workers: Threads[Any] = scheduler.pools.workers()
         return workers
     if scope.threads is None:
-        scope.threads = scheduler.new_threads(scope.runner.max_workers)
+        scope.threads = scheduler.pools.new(scope.runner.max_workers)
     pool: Threads[Any] = scope.threads
     return pool
 

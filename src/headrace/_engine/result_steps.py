@@ -216,5 +216,5 @@ async def _in_thread(run: Any, call: Callable[[], T]) -> T:
     scope = run.scope
     scheduler = scope.scheduler or scope.host.open()
     body = Body(call, run.name)
-    savers = scheduler.savers
+    savers = scheduler.pools.savers
     return await in_pool(scheduler, scope, body, savers, _SHARE_OF_GRACE)

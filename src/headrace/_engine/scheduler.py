@@ -23,10 +23,10 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.inbox import Inbox
-from headrace._concurrency.threads import Threads
 from headrace._engine import (
     coroutine_runs,
     hooking,
+    limiting,
     run_logging,
     stopping,
     thread_runs,
@@ -39,6 +39,7 @@ from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
+from headrace._engine.pools import Pools
 from headrace._engine.records import note_end, ways_to_note
 from headrace._engine.result_steps import preload_inputs
 from headrace._engine.retrying import retry_later
@@ -46,6 +47,7 @@ from headrace._engine.waking import Waker
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
+from headrace.futures.admission import Admission
 from headrace.futures.resolve import ATOMS, Source
 from headrace.futures.watching import tell_loop
 from headrace.runs.ended import TRIM_AFTER
@@ -54,7 +56,6 @@ from headrace.states import FINAL, State, StateType
 __all__ = ("WINDOW", "Scheduler")
 
 WINDOW: Final = 64
-_MOST_SAVERS: Final = 8
 
 # A member looked up on its Enum costs 40 ns on 3.11, a global 5 ns.
 _PENDING: Final = StateType.PENDING
@@ -80,14 +81,20 @@ class Scheduler:
             loop.create_task if loop.get_task_factory() else own
         )
         self.announcer: Announcer | None = host.announcer
+        self.limits = host.limits
+        if self.limits is not None:
+            # Instead of a look at each run of the others.
+            self.admit = self._admit_under_limits  # type: ignore[method-assign]
+        most: int | None = host.max_pending
+        self.admission = None if most is None else Admission(most)
+        self.granted: deque[TaskFuture[Any]] = deque()  # whose places are there
         self.ready: deque[TaskFuture[Any]] = deque()
         self.starting = 0  # tasks made that have not taken their first step
         self.submits_in_a_row = 0
         self.zombies: set[asyncio.Task[Any]] = set()
         self.helpers: set[asyncio.Task[Any]] = set()
-        self.threads: Threads[Any] | None = None
-        self.saving: Threads[Any] | None = None
-        self.pools: list[Threads[Any]] = []  # these, and those of runners
+        perform = functools.partial(thread_runs.perform, self)
+        self.pools = Pools(perform, host)
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
         self.hook_watch = HookWatch(self)
         ways = ways_to_note(host.log, is_derived=host.is_derived)
@@ -218,9 +225,13 @@ class Scheduler:
 
     def admit(self, run: TaskFuture[Any]) -> None:
         """Inputs are there and the time has come: start the run, or queue it."""
+        spec = run.spec
         if run.scope.is_cancelled:
             self.conclude(run, _CANCELLED, withdrawn(run))
-        elif run.spec.is_async or run.scope.place is not None:
+            return
+        if spec.limit is not None and not limiting.has_places(self, run):
+            return
+        if spec.is_async or run.scope.place is not None:
             if self.ready or self.starting >= WINDOW:
                 self.ready.append(run)
             else:
@@ -229,6 +240,10 @@ class Scheduler:
             run.scope.active.add(run)
             self.dispatched.add(run)
             pool_for(run, self).put(run)
+
+    def _admit_under_limits(self, run: TaskFuture[Any]) -> None:
+        if run.scope.is_cancelled or limiting.has_places(self, run):
+            Scheduler.admit(self, run)
 
     def fill(self) -> None:
         """Start what is ready, as far as the window allows.
@@ -251,33 +266,6 @@ class Scheduler:
         coro.send(None)
         # A given name saves formatting "Task-123" (0.25 us on 3.11).
         run.handle = self.new_task(coro, name=run.spec.name, context=run.context.copy())
-
-    def workers(self) -> Threads[Any]:
-        """The worker threads; none is started before the first job."""
-        if self.threads is None:
-            self.threads = self.new_threads(None)
-        return self.threads
-
-    def savers(self) -> Threads[Any]:
-        """The threads that store results and read them, beside those of plain bodies."""
-        if self.saving is None:
-            self.saving = self.new_threads(_MOST_SAVERS)
-        return self.saving
-
-    def own_threads(self) -> list[Threads[Any]]:
-        """Those that end with the host; those of a flow's runner end with that."""
-        both = (self.threads, self.saving)
-        return [threads for threads in both if threads is not None]
-
-    def new_threads(self, limit: int | None) -> Threads[Any]:
-        """Worker threads, so many at once; none is started before the first job."""
-        threads: Threads[Any] = Threads(
-            functools.partial(thread_runs.perform, self),
-            limit or self.host.max_threads,
-            self.host.settings.max_lent_threads,
-        )
-        self.pools.append(threads)
-        return threads
 
     def spawn(self, coro: Any, *, name: str) -> asyncio.Task[Any]:
         """Start a coroutine of the engine's own, and keep it alive until it ends."""
@@ -313,6 +301,8 @@ class Scheduler:
             rare.timer = None
         if rare is not None and rare.stop is not None and rare.children:
             cancel_children(run)
+        if rare is not None and rare.claim is not None:
+            limiting.give_back(run, outcome)
         if phase is _FAILED and may_go_on and may_retry(run, phase):
             run.scope.active.discard(run)
             retry_later(self, run, data)

@@ -96,7 +96,7 @@ class Scope:
         self.unseen = Unseen()
         self.stores_results: bool = _stores_results(host, parent, owner)
         has_more = self.stores_results or host.middleware is not AROUND_NOTHING
-        self.is_bare = not has_more
+        self.is_bare = not has_more and host.max_pending is None
         self.plans: Any = None
         self.is_cancelled = False
         self.has_ended = False

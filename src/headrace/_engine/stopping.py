@@ -125,6 +125,8 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
         except KeyError:
             return False
     run.scope.active.discard(run)
+    if run.rare.claim is not None:
+        run.rare.claim.leave()
     scheduler.conclude(run, _CANCELLED, withdrawn(run))
     return True
 
@@ -132,6 +134,8 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
 def _stop(scheduler: Any, run: Any, why: str) -> None:
     """Climb the first two rungs, and set the time of the last."""
     run.rare.stop = why
+    if run.rare.claim is not None:
+        run.rare.claim.stop()
     settings = scheduler.host.settings
     handle = run.handle
     grace = settings.cancel_grace_seconds

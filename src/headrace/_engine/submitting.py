@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from os import getpid
 from time import time
 from typing import Any, Final, TypeGuard, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
+from headrace._concurrency.holding import HELD
 from headrace._engine.deferred import held_back
 from headrace._engine.inputs import keys_of, look_for_inputs, look_into
+from headrace._engine.limiting import refuse_at_once
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
@@ -26,6 +28,7 @@ from headrace.annotations import allow_failure, is_mark, quote
 from headrace.context import CURRENT, TAGS
 from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.admission import ask_for_admission, block_for_admission
 from headrace.futures.contents import container_of
 from headrace.futures.gates import Gate, Shared, has_completed
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
@@ -97,6 +100,13 @@ def new_run(
     return run
 
 
+def _apart(context: Context) -> Context:
+    """The context of runs that go on beside the present code: they lend for themselves."""
+    if HELD.get() is not None:
+        context.run(HELD.set, None)
+    return context
+
+
 def adopt(holder: Any, run: TaskFuture[Any]) -> None:
     """Note that a run was submitted by another, which takes it along if cancelled."""
     if type(holder) in _RUNS:
@@ -127,15 +137,23 @@ def submit_run(
         scheduler = scope.opened()
     if wait_for is not None:
         wait_for = materialised(wait_for)
+    if spec.limit is not None or scheduler.limits is not None:
+        refuse_at_once(scope, spec, TAGS.get())
     run = new_run(scope, spec, args, kwargs)
+    if HELD.get() is not None:
+        run.context.run(HELD.set, None)  # it goes on beside this code
     if type(holder) in _RUNS:
         adopt(holder, run)
+    if scheduler.admission is not None:
+        ask_for_admission(scheduler, [run], is_urgent=type(holder) in _RUNS)
     if scope.is_sequential:
         _in_sequence(holder, scheduler, run, wait_for)
     elif scheduler.is_here():
         scheduler.take(run, wait_for)
     else:
         _hand_over(scheduler, [run], wait_for)
+        if scheduler.admission is not None and is_plain_code():
+            block_for_admission([run])
     return run
 
 
@@ -239,13 +257,15 @@ def _scheduled(
     scope = holder.scope
     scheduler = scope.opened()
     wait_for = materialised(wait_for)
+    if spec.limit is not None or scheduler.limits is not None:
+        refuse_at_once(scope, spec, TAGS.get())
     links = _links_of_whole(scope, args, kwargs)
     count, calls = _calls(scope, spec, args, kwargs)
     if wait_for is not None and count:
         wait_for = _gate(scope, spec, wait_for)
     kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
-    context, number, created = copy_context(), scope.counter(spec.key), time()
+    context, number, created = _apart(copy_context()), scope.counter(spec.key), time()
     runs: list[TaskFuture[Any]] = [
         kind(scope, spec, row, named, context, index, created)
         for (row, named), index in zip(calls, number, strict=False)
@@ -268,6 +288,8 @@ def _scheduled(
 def _take_all(
     holder: Any, scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object
 ) -> None:
+    if scheduler.admission is not None:
+        ask_for_admission(scheduler, runs, is_urgent=type(holder) in _RUNS)
     if holder.scope.is_sequential:
         for run in runs:
             _in_sequence(holder, scheduler, run, wait_for)
@@ -278,6 +300,8 @@ def _take_all(
     else:
         for start in range(0, len(runs), 512):
             _hand_over(scheduler, runs[start : start + 512], wait_for)
+        if scheduler.admission is not None and is_plain_code():
+            block_for_admission(runs)
 
 
 def _gate(scope: Scope, spec: TaskSpec, value: object) -> Gate | None:

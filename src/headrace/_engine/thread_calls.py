@@ -83,7 +83,7 @@ class Body(Generic[T]):
 async def in_thread(scope: Scope, body: Body[T]) -> T:
     """Call in a worker thread of a scope; a cancellation is passed on to it."""
     scheduler = scope.opened()
-    return await in_pool(scheduler, scope, body, scheduler.workers)
+    return await in_pool(scheduler, scope, body, scheduler.pools.workers)
 
 
 async def in_pool(

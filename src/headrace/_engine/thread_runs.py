@@ -34,6 +34,7 @@ from headrace._engine.thread_calls import ThreadCall
 from headrace.context import CURRENT
 from headrace.exceptions import RunInterrupted
 from headrace.futures import Submission, TaskFuture
+from headrace.futures.admission import Ticket
 from headrace.futures.resolve import ATOMS
 from headrace.states import State, StateType
 
@@ -149,6 +150,8 @@ def _attempt(
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, RunInterrupted()), False
+    if run.rare is not None and run.rare.ticket is not None:
+        scheduler.call(Ticket.leave, run.rare.ticket)
     early = _prepared(scheduler, run)
     if early is not None:
         return early, False

@@ -33,6 +33,7 @@
     ├── BlockedLoop               (RuntimeError) this wait would block its own loop
     ├── CacheUnusable             (RuntimeError) the cache cannot be read or written
     ├── DeadlockError             (RuntimeError) this wait could never end
+    ├── LimitTooSmall             (RuntimeError) a limit has no room for this, ever
     ├── RunEnded                  (RuntimeError) the scope of this call is over
     ├── ForkedRuntime             (RuntimeError) a runtime was used in a forked child
     ├── UnreadyMap                (RuntimeError) a map of unknown length was read
@@ -76,6 +77,7 @@ from headrace.exceptions.places import (
     CacheUnusable,
     DeadlockError,
     ForkedRuntime,
+    LimitTooSmall,
     MissingContextError,
     RunEnded,
     SubmitOutsideRun,
@@ -108,6 +110,7 @@ __all__ = (
     "InternalError",
     "InvalidNameError",
     "InvalidStorageKey",
+    "LimitTooSmall",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",

@@ -9,6 +9,7 @@ __all__ = (
     "CacheUnusable",
     "DeadlockError",
     "ForkedRuntime",
+    "LimitTooSmall",
     "MissingContextError",
     "RunEnded",
     "SubmitOutsideRun",
@@ -72,6 +73,31 @@ class CacheUnusable(TextError, RuntimeError):
 
 class DeadlockError(TextError, RuntimeError):
     """A wait was refused, because it could never end."""
+
+
+class LimitTooSmall(HeadraceError, RuntimeError):
+    """A limit has no room for a run, now or ever.
+
+    Args:
+        what: The task, or the block.
+        limit: The name of the limit.
+        weight: How much it takes.
+        capacity: How much there is.
+    """
+
+    def __init__(self, what: str, limit: str, weight: float, capacity: float) -> None:
+        super().__init__(what, limit, weight, capacity)
+        self.what = what
+        self.limit = limit
+        self.weight = weight
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} takes {self.weight:g} of {self.limit}, which has "
+            f"{self.capacity:g} in all, so it could never begin. Raise the limit, or "
+            f"take less."
+        )
 
 
 class RunEnded(HeadraceError, RuntimeError):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
+from headrace._concurrency.holding import HELD, await_lent
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
 from headrace.exceptions import CrashedRun
@@ -135,8 +136,9 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
                 # Without owning it: cancelling one waiter leaves run and others alone.
                 waiter: asyncio.Future[None] = scheduler.loop.create_future()
                 self.add_waiter(waiter)
+                held = HELD.get()
                 try:
-                    yield from waiter
+                    yield from waiter if held is None else await_lent(held, waiter)
                 except BaseException:
                     self._remove_waiter(waiter)
                     raise

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, 
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace.exceptions import UnreadyMap
+from headrace.futures.admission import await_admission, has_to_wait
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
 from headrace.futures.stored import preload
@@ -56,6 +57,8 @@ class FutureList(list[F], Generic[F, R]):
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, None, Self]:
+        if self and self[-1].rare is not None and any(map(has_to_wait, self)):
+            yield from await_admission(self).__await__()
         if self and self[0].scope.is_sequential:
             yield from await_ends(self, None).__await__()
         elif len(self) >= SUBMITS_IN_A_ROW:

@@ -17,6 +17,7 @@ from typing import (
 from uuid import UUID
 
 from headrace.annotations import BaseAnnotation
+from headrace.futures.admission import await_admission, has_to_wait
 from headrace.futures.advice import warn_of_truth
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
@@ -49,6 +50,8 @@ class Submission(Generic[R_co]):
     def __await__(self) -> Generator[Any, None, TaskFuture[R_co]]:
         scope = self.future.scope
         scheduler = scope.scheduler
+        if self.future.rare is not None and has_to_wait(self.future):
+            yield from await_admission([self.future]).__await__()
         if scope.is_sequential:
             yield from await_ends([self.future], None).__await__()
         scheduler.submits_in_a_row += 1

@@ -18,6 +18,7 @@ from typing import (
 )
 
 from headrace._concurrency.bodies import block_until, is_plain_code, shielded
+from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
 from headrace.futures.coroutine_future import AsyncTaskFuture
@@ -281,10 +282,10 @@ class _InOrderOfEnding(AsyncIterator[F]):
                 raise StopAsyncIteration
             waiter = self._loop.create_future()
             arrivals.waiters.add(waiter)
+            held = HELD.get()
+            arrival = _arrival(waiter, self._until)
             try:
-                with lent_while_awaited():
-                    async with asyncio.timeout_at(self._until):
-                        await waiter
+                await (arrival if held is None else while_lent(held, arrival))
             except TimeoutError:
                 if not arrivals.queue:
                     self._forget()
@@ -321,6 +322,12 @@ class _InOrderOfEnding(AsyncIterator[F]):
     def __del__(self) -> None:
         if self._left:
             self._forget()
+
+
+async def _arrival(waiter: asyncio.Future[None], until: float | None) -> None:
+    with lent_while_awaited():
+        async with asyncio.timeout_at(until):
+            await waiter
 
 
 def _seen(future: F) -> F:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from headrace._concurrency.bodies import block_until, shielded
+from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace.exceptions import BlockedLoop
 from headrace.states import StateType
@@ -201,6 +202,17 @@ async def await_ends(
     Raises:
         BlockedLoop: One of them needs a loop that the present code is blocking.
     """
+    held = HELD.get()
+    if held is None:
+        await _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
+    elif any(not run.done() for run in runs):
+        wait = _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
+        await while_lent(held, wait)
+
+
+async def _await_ends(
+    runs: Sequence[Watched], timeout: float | None, *, stop_at_failure: bool
+) -> None:
     if len(runs) > TURN:
         await _await_many(tuple(runs), timeout, stop_at_failure=stop_at_failure)
         return

@@ -58,8 +58,9 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "is_last", "latest", "message", "name", "parent",
-        "parent_key", "result", "scheduled", "stop", "tags", "timer", "title", "tolerated",
+        "children", "claim", "is_last", "latest", "message", "name", "parent",
+        "parent_key", "result", "scheduled", "stop", "tags", "ticket", "timer", "title",
+        "tolerated",
         "turn",
     )  # fmt: skip
 
@@ -78,6 +79,8 @@ class Rare:
         self.parent: Any = None
         self.parent_key: int | None = None  # what stays of it
         self.children: set[Any] | None = None
+        self.claim: Any = None  # its places in limits, taken or waited for
+        self.ticket: Any = None  # of its admission, if that is waited for
         self.scheduled: State[Any] | None = None  # what asked for another attempt
         self.result: RunResult | None = None  # if it is stored or cached
 

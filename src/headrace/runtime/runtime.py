@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Token
 from types import TracebackType
@@ -12,14 +12,15 @@ from typing import Any, Protocol, Self, TextIO
 
 from headrace._concurrency.bodies import shielded
 from headrace._concurrency.guardian import LoopGuardian
-from headrace._engine.host import (
-    Host,
+from headrace._engine.host import Host
+from headrace._engine.limiting import host_limits
+from headrace._engine.records import checked_history, new_log, open_runs
+from headrace._engine.scope_ends import (
     block_loop_here,
     drop_scope,
     finish_scope,
     finish_scope_here,
 )
-from headrace._engine.records import checked_history, new_log, open_runs
 from headrace._engine.scopes import Scope
 from headrace._engine.snapshots import (
     loop_stack,
@@ -31,6 +32,7 @@ from headrace._engine.verdict import log_unseen
 from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
+from headrace.limits import Limit
 from headrace.middleware import Middleware, sorted_by_kind
 from headrace.option_checks import limit_of
 from headrace.runs import RunLog, Runs, RuntimeSnapshot
@@ -66,6 +68,13 @@ class Runtime:
     Args:
         max_threads: Most plain bodies that run at once; by default as the settings
             say (64).
+        max_concurrency: Most submitted runs that go on at once, of either kind; None
+            for any number. Those that wait for others do not count.
+        max_pending: Most submitted runs that have not begun. Whoever submits more is
+            made to wait, by ``await task.submit(...)`` and ``await task.map(...)``, and
+            in plain code by the call. Runs that submit others never wait.
+        limits: Limits of the runs with a tag, by the tag: a number or a
+            `headrace.Limit`. A run with several such tags needs a place in each.
         observers: Hear every state of every run; see `headrace.events.Observer`.
         slow_loop_seconds: Log a WARNING that names the run and the line whenever code
             holds up the event loop so long; None to watch nothing.
@@ -80,8 +89,10 @@ class Runtime:
             one ("last"), or nothing ("off"); by default as the settings say ("full").
 
     Raises:
-        TypeError: ``middleware`` are no functions, ``slow_loop_seconds`` no number.
-        ValueError: ``max_threads`` is no positive number, ``slow_loop_seconds`` negative, ``history`` none
+        TypeError: ``middleware`` are no functions, ``slow_loop_seconds`` no number,
+            ``limits`` no mapping of texts to limits.
+        ValueError: ``max_threads``, ``max_concurrency`` or ``max_pending`` is no
+            positive whole number, ``slow_loop_seconds`` negative, or ``history`` none
             of these.
     """
 
@@ -89,6 +100,9 @@ class Runtime:
         self,
         *,
         max_threads: int | None = None,
+        max_concurrency: int | None = None,
+        max_pending: int | None = None,
+        limits: Mapping[str, int | Limit] | None = None,
         observers: Iterable[Observer] = (),
         middleware: Iterable[Middleware] = (),
         slow_loop_seconds: float | None = None,
@@ -96,12 +110,16 @@ class Runtime:
         history: History | None = None,
         cache: Any = None,
     ) -> None:
-        _check_threads(max_threads)
+        _check_count("max_threads", max_threads, "the default of the settings")
+        _check_count("max_concurrency", max_concurrency, "any number")
+        _check_count("max_pending", max_pending, "any number")
         self._new_host = functools.partial(
             Host,
             settings=settings,
             observers=tuple(observers),
             max_threads=max_threads,
+            limits=host_limits(max_concurrency, limits),
+            max_pending=max_pending,
             cache=_checked_cache(cache),
             middleware=sorted_by_kind(middleware),
         )
@@ -337,13 +355,13 @@ def _checked_cache(given: Any) -> Any:
     )
 
 
-def _check_threads(given: object) -> None:
+def _check_count(option: str, given: object, otherwise: str) -> None:
     if given is None:
         return
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ValueError(
-            f"Runtime(max_threads={given!r}): it must be a whole number of at least 1. "
-            f"Leave it out for the default of the settings."
+            f"Runtime({option}={given!r}): it must be a whole number of at least 1. "
+            f"Leave it out for {otherwise}."
         )
 
 
