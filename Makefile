@@ -1,6 +1,7 @@
 # Each target makes all it needs first, in .venv. `make test` is the one to know.
 #
-#   make test                        every test
+#   make test                        every test, but those that take long
+#   make test-long                   these: a million items and more
 #   make coverage                    every test, and the coverage gate
 #   make test PYTHON=python3.12      the same on another interpreter
 #   make demo | lint | bench | clean
@@ -19,7 +20,7 @@ python  := .venv/bin/python
 stamp   := .venv/made-with-$(version)
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test coverage lint bench bench-peers clean
+.PHONY: setup demo test test-long coverage lint bench bench-peers clean
 
 setup: $(stamp)
 
@@ -36,6 +37,10 @@ demo: $(stamp)
 
 test: $(stamp)
 	$(python) -m pytest -q -n 2 --dist loadfile
+
+# One after the other: they measure.
+test-long: $(stamp)
+	$(python) -m pytest -q -m long
 
 # Apart from `make test`: tracing makes it three times as long.
 coverage: $(stamp)

@@ -12,6 +12,7 @@ from benchmarks import (
     options,
     sizes,
     starts,
+    streams,
 )
 from benchmarks.measure import Row
 
@@ -20,5 +21,16 @@ __all__ = ("rows",)
 
 def rows() -> list[Row]:
     """Those of each module here; budgets are of the project's performance budget."""
-    modules = (maps, options, caching, calls, graphs, limits, loads, sizes, starts)
+    modules = (
+        maps,
+        streams,
+        options,
+        caching,
+        calls,
+        graphs,
+        limits,
+        loads,
+        sizes,
+        starts,
+    )
     return [row for module in modules for row in module.rows()]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from headrace._concurrency.bodies import is_plain_code
 from headrace._engine.doors import Given, blocks_here, coroutine_of, outcome_of
-from headrace._engine.submitting import materialised
+from headrace._engine.whole_inputs import materialised
 from headrace._types import Untold
 from headrace.context import CURRENT
 from headrace.definitions import Option

@@ -7,6 +7,8 @@ from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code, shielded, this_face
 from headrace._engine import submitting
+from headrace._engine.stream_plans import STREAM_OPTIONS, plan_of, refuse_ambiguous
+from headrace._engine.whole_inputs import has_pending
 from headrace._types import Untold
 from headrace.context import CURRENT
 from headrace.exceptions import ParameterBindError, SubmitOutsideRun
@@ -22,6 +24,7 @@ from headrace.futures.lists import FutureList
 from headrace.runnable import Runnable
 from headrace.specs import TaskSpec
 from headrace.states import State
+from headrace.streams import Stream
 
 __all__ = ("Schedulable",)
 
@@ -211,7 +214,7 @@ class Schedulable(Runnable[P, R_co]):
         if holder is None:
             raise SubmitOutsideRun(spec.name, "map")
         in_coroutine_code = not is_plain_code()
-        if in_coroutine_code and submitting.has_pending(args, kwargs):
+        if in_coroutine_code and has_pending(args, kwargs):
             futures = submitting.unready_map(holder, spec, args, kwargs, wait_for)
         elif this_face() is None:
             futures = submitting.map_runs(holder, spec, args, kwargs, wait_for)
@@ -223,6 +226,95 @@ class Schedulable(Runnable[P, R_co]):
                 return _states_of(futures)
             return TaskStates[Any](cast("list[State[Any]]", _block_for_states(futures)))
         return futures
+
+    @overload
+    def stream(
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        limit: int | None = None,
+        ordered: bool = True,
+        max_failures: int | None = None,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[State[T]]: ...
+    @overload
+    def stream(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        limit: int | None = None,
+        ordered: bool = True,
+        max_failures: int | None = None,
+        return_state: Literal[True],
+        **kwargs: Any,
+    ) -> Stream[State[T]]: ...
+    @overload
+    def stream(
+        self: Schedulable[..., Untold],
+        /,
+        *args: Any,
+        limit: int | None = None,
+        ordered: bool = True,
+        max_failures: int | None = None,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self: Schedulable[..., Coroutine[Any, Any, T]],
+        /,
+        *args: Any,
+        limit: int | None = None,
+        ordered: bool = True,
+        max_failures: int | None = None,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Stream[T]: ...
+    @overload
+    def stream(
+        self: Schedulable[..., T],
+        /,
+        *args: Any,
+        limit: int | None = None,
+        ordered: bool = True,
+        max_failures: int | None = None,
+        return_state: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Stream[T]: ...
+    def stream(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Results for the elements of iterables, run as the results are asked for.
+
+        The lazy sibling of `map`, for sources of any length: iterables and async
+        iterables, endless ones too. Arguments are split as by `map`, several iterables
+        side by side. Use it in ``async for``, or in ``for`` in plain code; see
+        `headrace.streams.Stream`.
+
+        Args:
+            *args: For the function.
+            limit: How many items may have been read whose results were not asked for
+                yet: so many runs go on at once at the most. By default 100.
+            ordered: False gives results as the runs end, not in the order of the items.
+            max_failures: How many failures are left out before one is raised; with
+                ``return_state`` how many are given.
+            return_state: True gives final states, also of what failed.
+            wait_for: Futures that must have completed before each run.
+            **kwargs: For the function.
+
+        Raises:
+            TypeError, ValueError: An option makes no sense, or has the name of a
+                parameter that no argument was given for.
+            MappingMissingIterable, MappingLengthMismatch, UpstreamTaskError,
+            ParameterBindError, SubmitOutsideRun: As `map`.
+        """
+        spec = self.spec
+        options = {name: kwargs.pop(name) for name in STREAM_OPTIONS if name in kwargs}
+        refuse_ambiguous(spec, args, options)
+        self._check(args, kwargs)
+        stream: Stream[Any] = Stream(
+            plan_of(spec, args, kwargs, {**STREAM_OPTIONS, **options})
+        )
+        return stream
 
     def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:

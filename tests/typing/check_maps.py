@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from headrace import State, TaskFuture, TaskFutures, allow_failure, task, unmapped
 from headrace.futures import AsyncTaskFuture, AsyncTaskFutures, TaskStates
+from headrace.streams import Stream
 
 
 @task
@@ -63,7 +64,37 @@ async def check_maps_of_coroutine_tasks() -> None:
     assert_type(await asyncio.gather(*futures), list[str])
 
 
+async def check_streams_in_coroutine_code() -> None:
+    assert_type(double.stream([1, 2]), Stream[int])
+    assert_type(shout.stream(["a"], limit=3, ordered=False), Stream[str])
+    assert_type(untold.stream([1]), Stream[Any])
+    assert_type([value async for value in shout.stream(["a"])], list[str])
+    assert_type(await anext(double.stream([1], max_failures=2)), int)
+    states = shout.stream(["a"], return_state=True)
+    assert_type(states, Stream[State[str]])
+    assert_type([state.result() async for state in states], list[str])
+    assert_type(double.stream([1], return_state=True), Stream[State[int]])
+    assert_type(double.stream([1]).then(untold), Stream[Any])
+    assert_type(double.stream([1]).then(shout, limit=2).then(double), Stream[int])
+    assert_type(shout.stream(["a"]).then(shout), Stream[str])
+    async with double.stream([1]) as stream:
+        assert_type(stream, Stream[int])
+    await stream.aclose()
+
+
+def check_streams_in_plain_code() -> None:
+    assert_type(list(double.stream([1])), list[int])
+    assert_type(
+        [state.name for state in double.stream([1], return_state=True)], list[str]
+    )
+    with shout.stream(["a"]) as stream:
+        assert_type(next(stream), str)
+    stream.close()
+    assert_type(stream.failures, int)
+
+
 def check_wrong_results() -> None:
     texts: list[str] = double.map([1]).result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     texts.append(double.map([1])[0].value())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    texts.extend(double.stream([1]))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     double.map([1]).results()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -19,7 +19,7 @@ from headrace._engine.naming import name_held_back
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope
-from headrace._engine.submitting import materialised
+from headrace._engine.whole_inputs import materialised
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
 from headrace.futures.stored import preload

@@ -19,7 +19,7 @@ from headrace.futures.resolve import ATOMS, Source
 from headrace.parameters import Binder
 from headrace.states import State, is_state
 
-__all__ = ("NO_KWARGS", "Calls", "spread", "whole_futures", "with_data")
+__all__ = ("NO_KWARGS", "Calls", "is_whole", "spread", "whole_futures", "with_data")
 
 Calls: TypeAlias = Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]
 
@@ -111,13 +111,24 @@ def _column(value: object) -> Sequence[Any] | None:
     kind = type(value)
     if kind is list or kind is tuple or kind is range:
         return cast("Sequence[Any]", value)
-    if issubclass(kind, _WHOLE) or is_model(kind) or hasattr(kind, "__dataframe__"):
+    if is_whole(value):
         return None
     try:
         items = iter(cast("Iterable[Any]", value))
     except TypeError:
         return None
-    return None if _is_file(value) else list(items)
+    return list(items)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value goes to every run as it is, although it may be iterable."""
+    kind = type(value)
+    return (
+        issubclass(kind, _WHOLE)
+        or is_model(kind)
+        or hasattr(kind, "__dataframe__")
+        or _is_file(value)
+    )
 
 
 def _is_file(value: object) -> bool:

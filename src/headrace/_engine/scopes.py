@@ -45,6 +45,7 @@ class Scope:
         active: Runs that have been started and have not ended.
         waiting: Runs that wait for inputs or for a retry.
         direct: Runs called or awaited in place, and sub-flows, that have not ended.
+        streams: Streams that may still make runs.
         unseen: Failures that nobody was given.
         is_bare: Whether the attempts of its runs take the usual steps and no more.
         is_sequential: Whether a run waits for the one submitted before it.
@@ -68,8 +69,8 @@ class Scope:
         "_counters", "_ended", "_facts", "active", "blocks", "body", "direct",
         "has_ended", "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
         "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
-        "pid", "place", "plans", "runner", "scheduler", "stores_results", "threads",
-        "unseen", "waiting",
+        "pid", "place", "plans", "runner", "scheduler", "stores_results", "streams",
+        "threads", "unseen", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,7 @@ class Scope:
         self.active: set[Any] = set()
         self.waiting: set[Any] = set()
         self.direct: set[Any] = set()
+        self.streams: set[Any] = set()
         self.unseen = Unseen()
         self.stores_results: bool = _stores_results(host, parent, owner)
         has_more = self.stores_results or host.middleware is not AROUND_NOTHING
@@ -289,8 +291,8 @@ class Scope:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every run in it has ended."""
-        return not self.open and not self.direct
+        """Whether every run in it has ended, and no stream may make others."""
+        return not self.open and not self.direct and not self.streams
 
     def tell_when_idle(self, tell: Callable[[], object]) -> None:
         """Have somebody told, once, that every run has ended. On the loop."""
@@ -305,11 +307,23 @@ class Scope:
         self.check_idle()
 
     def check_idle(self) -> None:
-        """Tell who waits for it that every run has ended, if so."""
+        """Tell who waits for it that every run has ended, if so.
+
+        A stream that nobody reads any more would wait for ever: it ends first.
+        """
         tell = self.on_idle
-        if tell is not None and self.is_idle:
+        if tell is None or self.open or self.direct:
+            return
+        for stream in tuple(self.streams):
+            stream.end()
+        if self.is_idle and self.on_idle is tell:
             self.on_idle = None
             tell()
+
+    def has_only_streams(self) -> bool:
+        """Whether nothing goes on but runs of streams, so that nobody here reads them."""
+        own = sum([stream.count_open() for stream in tuple(self.streams)])
+        return not self.direct and self.open <= own
 
     def let_go(self) -> None:
         """Its flow run has its final state: keep what is asked for later, no more.

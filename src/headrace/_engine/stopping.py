@@ -234,6 +234,8 @@ def cancel_scope(scope: Any) -> None:
     """Cancel every run in a scope and in the scopes inside it. On its loop."""
     scope.is_cancelled = True
     scheduler = scope.scheduler
+    for stream in tuple(scope.streams):
+        stream.end()
     active = list(scope.active)
     ready = list(scheduler.ready)
     runs = itertools.chain(

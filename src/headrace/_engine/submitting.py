@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import functools
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from os import getpid
 from time import time
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
 from headrace._concurrency.holding import HELD
-from headrace._engine.deferred import held_back
-from headrace._engine.inputs import keys_of, look_for_inputs, look_into
+from headrace._engine.inputs import look_for_inputs
 from headrace._engine.limiting import refuse_at_once
 from headrace._engine.mapping import (
     NO_KWARGS,
     Calls,
     spread,
-    whole_futures,
-    with_data,
 )
 from headrace._engine.scopes import Scope
 from headrace._engine.sequences import Turn
-from headrace.annotations import allow_failure, is_mark, quote
+from headrace._engine.whole_inputs import (
+    gate_of,
+    has_pending,
+    links_of_whole,
+    materialised,
+    refuse_failed,
+    shared,
+    with_whole_data,
+)
 from headrace.context import CURRENT, TAGS
 from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.admission import ask_for_admission, block_for_admission
-from headrace.futures.contents import container_of
-from headrace.futures.gates import Gate, Shared, has_completed
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
-from headrace.futures.resolve import ATOMS, Source, data_of, substitute
 from headrace.futures.watching import block_for_ends
-from headrace.runs.inputs import Links, packed
 from headrace.specs import TaskSpec
-from headrace.states import State
 
 __all__ = (
     "adopt",
-    "has_pending",
+    "apart",
     "holder_for",
     "map_runs",
-    "materialised",
     "new_run",
     "submit_run",
+    "take_in_sequence",
     "unready_map",
 )
 
@@ -62,24 +61,6 @@ def holder_for(spec: TaskSpec, verb: str) -> Any:
     if holder is None:
         raise SubmitOutsideRun(spec.name, verb)
     return holder
-
-
-def materialised(wait_for: object) -> Any:
-    """What to wait for: of an iterable that cannot be looked into, a list of its items.
-
-    Read once and up front (WAIT-01). Texts and open files are left alone.
-    """
-    if is_mark(wait_for) and not isinstance(wait_for, quote):
-        return wait_for.rewrap(materialised(wait_for.value))
-    if container_of(type(wait_for)) is None and _is_to_be_read(wait_for):
-        return list(wait_for)
-    return wait_for
-
-
-def _is_to_be_read(value: object) -> TypeGuard[Iterable[Any]]:
-    return isinstance(value, Iterable) and not isinstance(
-        value, (str, bytes, bytearray, memoryview, io.IOBase)
-    )
 
 
 def new_run(
@@ -100,7 +81,7 @@ def new_run(
     return run
 
 
-def _apart(context: Context) -> Context:
+def apart(context: Context) -> Context:
     """The context of runs that go on beside the present code: they lend for themselves."""
     if HELD.get() is not None:
         context.run(HELD.set, None)
@@ -147,7 +128,7 @@ def submit_run(
     if scheduler.admission is not None:
         ask_for_admission(scheduler, [run], is_urgent=type(holder) in _RUNS)
     if scope.is_sequential:
-        _in_sequence(holder, scheduler, run, wait_for)
+        take_in_sequence(holder, scheduler, run, wait_for)
     elif scheduler.is_here():
         scheduler.take(run, wait_for)
     else:
@@ -157,7 +138,7 @@ def submit_run(
     return run
 
 
-def _in_sequence(
+def take_in_sequence(
     holder: Any, scheduler: Any, run: TaskFuture[Any], wait_for: object
 ) -> None:
     """Schedule a run to start when the one that its holder submitted before has ended.
@@ -194,15 +175,6 @@ def _hand_over(scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object) ->
             scheduler.call(scheduler.take_wait, (run, wait_for))
     else:
         scheduler.call(scheduler.take_looked, runs)
-
-
-def has_pending(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Source]:
-    """The futures given as whole arguments that have not ended."""
-    return [
-        source
-        for source in whole_futures((*args, *kwargs.values()))
-        if not isinstance(source, State) and not source.done()
-    ]
 
 
 def map_runs(
@@ -259,13 +231,13 @@ def _scheduled(
     wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
         refuse_at_once(scope, spec, TAGS.get())
-    links = _links_of_whole(scope, args, kwargs)
+    links = links_of_whole(scope, args, kwargs)
     count, calls = _calls(scope, spec, args, kwargs)
     if wait_for is not None and count:
-        wait_for = _gate(scope, spec, wait_for)
+        wait_for = gate_of(scope, spec, wait_for)
     kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
-    context, number, created = _apart(copy_context()), scope.counter(spec.key), time()
+    context, number, created = apart(copy_context()), scope.counter(spec.key), time()
     runs: list[TaskFuture[Any]] = [
         kind(scope, spec, row, named, context, index, created)
         for (row, named), index in zip(calls, number, strict=False)
@@ -292,7 +264,7 @@ def _take_all(
         ask_for_admission(scheduler, runs, is_urgent=type(holder) in _RUNS)
     if holder.scope.is_sequential:
         for run in runs:
-            _in_sequence(holder, scheduler, run, wait_for)
+            take_in_sequence(holder, scheduler, run, wait_for)
     elif scheduler.is_here():
         take: Callable[..., None] = scheduler.take
         for run in runs:
@@ -304,84 +276,15 @@ def _take_all(
             block_for_admission(runs)
 
 
-def _gate(scope: Scope, spec: TaskSpec, value: object) -> Gate | None:
-    """What every run of a map waits for, looked up once; None if it is nothing."""
-    required, tolerated, links, _ = look_into((), NO_KWARGS, value, scope.known)
-    if not links and not required and not tolerated:
-        return None
-    name = f"{spec.name}.map()"
-    gate = Gate(scope, name, required, tolerated, keys=links[1::2])
-    scheduler = scope.opened()
-    if scheduler.is_here():
-        gate.watch(scheduler)
-    else:
-        scheduler.call(gate.watch, scheduler)
-    return gate
-
-
-def _links_of_whole(
-    scope: Scope, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Links:
-    """Which runs the whole arguments of a map are of: each of its runs is told."""
-    links: list[Any] = []
-    for place, value in (*enumerate(args), *kwargs.items()):
-        if type(value) in ATOMS:
-            continue
-        keys = keys_of(whole_futures([value]))
-        if scope.known is not None:
-            inner = value
-            while is_mark(inner) and not isinstance(inner, quote):
-                inner = inner.value
-            key = scope.known.key_of(inner)
-            keys += [] if key is None else [key]
-        if keys:
-            links += place, packed(keys)
-    return tuple(links)
-
-
-def _shared(scope: Scope, spec: TaskSpec, value: object) -> Any:
-    """An argument that goes to every run of a map, so that none looks into it again."""
-    if container_of(type(value)) is None:
-        return value
-    gate = _gate(scope, spec, value)
-    if gate is not None:
-        return Shared(value, gate)
-    return quote(substitute(value))
-
-
 def _calls(
     scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[int, Calls]:
     """How many runs a map makes, and the arguments of each."""
-    share = functools.partial(_shared, scope, spec)
+    share = functools.partial(shared, scope, spec)
     values = (*args, *kwargs.values())
-    sources = [source for source in whole_futures(values) if has_completed(source)]
-    data = {id(source): data_of(source) for source in sources}
-    if data:
-        args = tuple([with_data(value, data) for value in args])
-        kwargs = {name: with_data(value, data) for name, value in kwargs.items()}
+    args, kwargs = with_whole_data(args, kwargs)
     try:
         return spread(spec.name, spec.binder, args, kwargs, share=share)
     except MappingMissingIterable:
-        # What did not complete goes to every run, unless it was to be split (MAP-08).
-        failed = whole_futures([value for value in values if not _is_tolerant(value)])
-        if all(has_completed(source) for source in failed):
-            raise
-    raise held_back(_Mapped(f"{spec.name}.map()"), failed)
-
-
-class _Mapped:
-    """Stands for the map itself where a run's name is wanted."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-def _is_tolerant(value: Any) -> bool:
-    while is_mark(value):
-        if isinstance(value, allow_failure):
-            return True
-        value = value.value
-    return False
+        refuse_failed(f"{spec.name}.map()", values)
+        raise

@@ -19,40 +19,54 @@ __all__ = (
 
 
 class MappingLengthMismatch(HeadraceError):
-    """The iterables of one ``map()`` call have different lengths."""
+    """The iterables of one ``map()`` or ``stream()`` call have different lengths.
 
-    def __init__(self, task_name: str, lengths: dict[str, int]) -> None:
-        super().__init__(task_name, lengths)
+    Args:
+        task_name: The task.
+        lengths: Parameter name to the length of what it was given; of an iterator as
+            far as it was read.
+        verb: The method.
+    """
+
+    def __init__(
+        self, task_name: str, lengths: dict[str, int], verb: str = "map"
+    ) -> None:
+        super().__init__(task_name, lengths, verb)
         self.task_name = task_name
         self.lengths = lengths
+        self.verb = verb
 
     def __str__(self) -> str:
         lengths = ", ".join(f"{name}: {size}" for name, size in self.lengths.items())
         return (
-            f"{self.task_name}.map() got iterables of different lengths: {lengths}. "
+            f"{self.task_name}.{self.verb}() got iterables of different lengths: {lengths}. "
             f"Give them one length, and wrap a value that every run should get "
             f"whole in unmapped(...)."
         )
 
 
 class MappingMissingIterable(HeadraceError):
-    """No argument of a ``map()`` call can be iterated over.
+    """No argument of a ``map()`` or ``stream()`` call can be iterated over.
 
     Args:
-        task_name: The task whose ``map()`` was called.
+        task_name: The task.
         parameters: Parameter name to a short repr of its value.
+        verb: The method.
     """
 
-    def __init__(self, task_name: str, parameters: dict[str, str]) -> None:
-        super().__init__(task_name, parameters)
+    def __init__(
+        self, task_name: str, parameters: dict[str, str], verb: str = "map"
+    ) -> None:
+        super().__init__(task_name, parameters, verb)
         self.task_name = task_name
         self.parameters = parameters
+        self.verb = verb
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
         return (
-            f"{self.task_name}.map({given}) got no iterable to map over. Pass at "
-            f"least one list or other iterable, or write "
+            f"{self.task_name}.{self.verb}({given}) got no iterable to {self.verb} over. "
+            f"Pass at least one list or other iterable, or write "
             f"{self.task_name}.submit({given}) for a single run."
         )
 
