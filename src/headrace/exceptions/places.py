@@ -100,6 +100,10 @@ class LimitTooSmall(HeadraceError, RuntimeError):
         )
 
 
+def _told(kind: str, name: str) -> str:
+    return f"{kind} {name!r}" if name else f"this {kind}"
+
+
 class RunEnded(HeadraceError, RuntimeError):
     """A run was submitted to a scope that has ended.
 
@@ -115,7 +119,7 @@ class RunEnded(HeadraceError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"{self.kind} {self.name!r} has ended, so it takes no more runs. Submit "
+            f"{_told(self.kind, self.name)} has ended, so it takes no more runs. Submit "
             f"before its body returns, or open a `headrace.Runtime()` that lives as "
             f"long as this code does."
         )
