@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -118,3 +119,12 @@ def every_waiting_door(request: pytest.FixtureRequest) -> Door:
     """The same without those where a run that may have to wait is refused."""
     door: Door = request.param
     return door
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, for all that is stored; the cache index is in memory."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HEADRACE_HOME", str(folder))
+    monkeypatch.setenv("HEADRACE_CACHE_INDEX", "memory")
+    return folder

@@ -148,15 +148,20 @@ class CachedRuns:
         result = run.rare.result
         if result.key is None or result.refreshes:
             return None
-        leads = False
+        computes = not self._can_be_shared()
         while True:
             outcome = yield from self._found(run, result.key)
             if outcome is not None:
                 return outcome
-            if leads:
+            # Who waited in vain computes: else all of them might, one after the other.
+            if computes or (result.has_followed and result.flight is None):
                 self._asker.note_parts(run)
                 return None
-            leads = yield Board(result.key)
+            computes = yield Board(result.key)
+
+    def _can_be_shared(self) -> bool:
+        """Whether what a run gives will be there for others when it has ended."""
+        return self._seconds is None or self._seconds > 0
 
     def _asked(self, run: Any) -> Any:
         """Ask for the key, the first time; what to await for it, if anything."""

@@ -21,6 +21,7 @@ class RunResult:
         refreshes: Whether the run did not look at what was cached.
         is_cached: Whether it was given what another run gave.
         flight: With which runs it shares the work: `headrace._engine.flights`.
+        has_followed: Whether it waited for another run, or does.
         flights: All there are.
         was_told: Whether it was told to look again before it began to wait.
         parts: What the key is made of, as `headrace.hashing.parts_to_text` writes it.
@@ -29,8 +30,8 @@ class RunResult:
     """
 
     __slots__ = (
-        "asked", "awaited", "expires", "flight", "flights", "is_cached", "key", "parts", "ref",
-        "refreshes", "storage_key", "was_told",
+        "asked", "awaited", "expires", "flight", "flights", "has_followed", "is_cached",
+        "key", "parts", "ref", "refreshes", "storage_key", "was_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class RunResult:
         self.is_cached = False
         self.flight: Any = None
         self.flights: Any = None
+        self.has_followed = False
         self.was_told = False
         self.parts = ""
         self.storage_key: str | None = None
