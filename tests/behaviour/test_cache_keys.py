@@ -312,8 +312,12 @@ def test_inputs_without_one_argument() -> None:
         assert [it(1, threading.Lock()), it(1), it(2)] == [1, 1, 2]
 
 
+def given(x: int) -> int:
+    return x
+
+
 def test_the_source_alone() -> None:
-    it = counted(TASK_SOURCE)
+    it = task(cache_key_fn=TASK_SOURCE)(given)
 
     with Runtime():
         assert [it(1), it(2)] == [1, 1]
@@ -332,11 +336,13 @@ def test_a_run_id_shares_within_one_flow_run() -> None:
 
 def test_no_cache_and_functions_added_to_policies() -> None:
     never = counted(NO_CACHE)
-    by_half = counted(TASK_SOURCE + (lambda context, given: str(given["x"] // 2)))
+    by_half = task(
+        cache_key_fn=TASK_SOURCE + (lambda context, inputs: str(inputs["x"] // 2))
+    )(given)
 
     with Runtime():
         assert [never(1), never(1)] == [1, 2]
-        assert [by_half(2), by_half(3), by_half(4)] == [1, 1, 2]
+        assert [by_half(2), by_half(3), by_half(4)] == [2, 2, 4]
 
 
 def test_a_key_is_explained_with_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
