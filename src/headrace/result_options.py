@@ -134,7 +134,15 @@ def _serializer_of(name: str, given: object) -> Any:
     from headrace.serializers import resolve_serializer  # noqa: PLC0415 - see above
 
     with _named(name, "result_serializer"):
-        return resolve_serializer(given)
+        serializer = resolve_serializer(given)
+        try:
+            _ = serializer.spec
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{shown(given)} cannot be written beside what it stores: {error}. Give "
+                f"its fields values that JSON has."
+            ) from error
+        return serializer
 
 
 def _storage_key_of(name: str, given: object, binder: Binder) -> str | None:

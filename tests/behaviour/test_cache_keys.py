@@ -345,7 +345,9 @@ def test_no_cache_and_functions_added_to_policies() -> None:
         assert [by_half(2), by_half(3), by_half(4)] == [2, 2, 4]
 
 
-def test_a_key_is_explained_with_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_is_explained_with_what_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     it = counted(INPUTS)
 
     with Runtime():

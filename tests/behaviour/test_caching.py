@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("headrace._engine.result_plans.time", made)
+    monkeypatch.setattr("headrace._engine.cached_runs.time", made)
     return made
 
 
@@ -97,9 +98,9 @@ async def test_a_hit_is_completed_as_cached_and_runs_nothing(make: Any) -> None:
     def note(it: Any, run: Any, state: Any) -> None:
         told.append((run.name, state.name))
 
-    it = task(
-        cache_key_fn=same, on_running=[note], on_completion=[note], name="it"
-    )(make(counted(calls)))
+    it = task(cache_key_fn=same, on_running=[note], on_completion=[note], name="it")(
+        make(counted(calls))
+    )
 
     async with Runtime():
         first = await it.submit()
@@ -218,9 +219,7 @@ async def test_a_cached_value_that_is_gone_or_damaged_is_computed_again(
 ) -> None:
     monkeypatch.setenv("HEADRACE_CACHE_INDEX", "sqlite")
     calls: Calls = []
-    it = task(cache_key_fn=same)(
-        in_coroutine(counted(calls, lambda n: [n] * 100_000))
-    )
+    it = task(cache_key_fn=same)(in_coroutine(counted(calls, lambda n: [n] * 100_000)))
 
     for change in (Path.unlink, lambda file: file.write_bytes(b"headrace?"), None):
         async with Runtime():
@@ -256,9 +255,7 @@ async def test_a_key_function_is_asked_once_with_the_resolved_inputs(make: Any) 
         return plain(x, y, *rest, **more)
 
     failed: Calls = []
-    it = task(cache_key_fn=key, retries=1)(
-        plain if make(plain) is plain else coroutine
-    )
+    it = task(cache_key_fn=key, retries=1)(plain if make(plain) is plain else coroutine)
     upstream = task(lambda: 3)
 
     async with Runtime():
@@ -465,7 +462,7 @@ async def test_a_value_that_cannot_be_stored_is_not_cached_and_one_warning_says_
     assert one is not two
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "it-0: its result is not cached: SerializationError" in record.getMessage()
+    assert "it: its result is not cached: SerializationError" in record.getMessage()
 
 
 @KINDS
@@ -585,6 +582,31 @@ async def test_a_hit_feeds_what_depends_on_it() -> None:
         hit = await it.submit()
         assert await (await after.submit(hit, allow_failure(hit))) == (1, 1)
         assert await (await after.submit(1, 2, wait_for=[hit])) == (1, 2)
+
+
+@KINDS
+@pytest.mark.rule("CACHE-14")
+async def test_a_hit_in_place_takes_no_place_of_a_limit(make: Any) -> None:
+    opened = asyncio.Event()
+
+    @task(tags="db")
+    async def hold() -> None:
+        await opened.wait()
+
+    it = task(cache_key_fn=same, tags="db")(in_coroutine(counted([])))
+    asks = task(make(lambda: 1), cache_key_fn=lambda *_: "other", tags="db")
+
+    async with Runtime(limits={"db": 1}):
+        await it()
+        await asks.acall()
+        await hold.submit()
+        await asyncio.sleep(1)
+        assert await it() == 1
+        hit = await asks.submit()
+        await asyncio.sleep(1)
+        assert hit.state.name == "Pending"  # a submitted one waits for its turn
+        opened.set()
+        assert (await hit.astate()).name == "Cached"
 
 
 def test_settings_of_a_runtime_say_where_its_index_is(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ GIVEN: dict[str, Any] = {
     "cache_expiration": timedelta(days=1),
     "refresh_cache": False,
 }
+UNWRITABLE = JSONSerializer(loads_kwargs={"parse_float": float})
 OF_FLOWS = (
     "persist_result",
     "result_storage",
@@ -138,10 +139,11 @@ def test_an_option_that_was_assigned_holds_for_later_runs(tmp_path: Path) -> Non
         ("result_storage", 5, TypeError, "5 of type int is no storage"),
         ("result_storage", object(), TypeError, "LocalFileSystem"),
         ("result_storage", MemoryStorage, TypeError, "is no storage"),
-        ("result_storage", "", ValueError, ""),
+        ("result_storage", "", ValueError, "is no folder"),
         ("result_serializer", "yaml", UnknownSerializer, "'yaml'"),
         ("result_serializer", 5, TypeError, "is no serializer"),
         ("result_serializer", JSONSerializer, TypeError, "is no serializer"),
+        ("result_serializer", UNWRITABLE, ValueError, "cannot be written beside"),
         ("cache_result_in_memory", "no", TypeError, "cache_result_in_memory='no'"),
     ],
 )

@@ -177,12 +177,13 @@ def test_runs_called_in_place_in_threads_wait_for_each_other() -> None:
     assert gate.begun == 1
 
 
-async def test_runs_that_wait_hold_no_place_and_no_thread() -> None:
+@KINDS
+async def test_runs_that_wait_hold_no_place_and_no_thread(kind: str) -> None:
     gate = Gate()
-    it = gate.task("plain")
-    other = task(lambda: "went on")
+    it = gate.task(kind, tags="db")
+    other = task(lambda: "went on", tags="db")
 
-    async with Runtime(max_threads=2):
+    async with Runtime(max_threads=2, max_concurrency=2, limits={"db": 2}):
         futures = await it.map(range(50))
         await reached(gate.entered.is_set)
         assert await (await other.submit()) == "went on"
@@ -276,6 +277,19 @@ async def test_when_the_one_that_computes_fails_the_next_one_tries(kind: str) ->
 async def test_retries_of_the_one_that_computes_are_waited_for() -> None:
     gate = Gate(fails=2)
     it = gate.task("coroutine", retries=2, retry_delay_seconds=3600)
+    gate.opened.set()
+
+    async with Runtime():
+        futures = await it.map(range(10))
+
+        assert await futures.aresult() == [3] * 10
+    assert gate.begun == 3
+
+
+@KINDS
+async def test_a_retry_finds_a_place_while_others_wait_for_it(kind: str) -> None:
+    gate = Gate(fails=2)
+    it = gate.task(kind, retries=2, retry_delay_seconds=60, concurrency_limit=1)
     gate.opened.set()
 
     async with Runtime():

@@ -591,13 +591,15 @@ def storages() -> Iterator[Callable[[Path], Any]]:
 
 @KINDS
 @pytest.mark.rule("PRM-13")
-@pytest.mark.parametrize("storage", [*storages()], ids=["path", "text", "local", "memory"])
+@pytest.mark.parametrize(
+    "storage", [*storages()], ids=["path", "text", "local", "memory"]
+)
 async def test_a_storage_may_be_named_or_given(
     make: Any, storage: Any, tmp_path: Path
 ) -> None:
-    it = task(
-        result_storage=storage(tmp_path / "there"), cache_result_in_memory=False
-    )(make(lambda: [1]))
+    it = task(result_storage=storage(tmp_path / "there"), cache_result_in_memory=False)(
+        make(lambda: [1])
+    )
 
     async with Runtime():
         assert await it.acall() == [1]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from headrace._concurrency.bodies import block_until
+from headrace._engine.limiting import give_back
 from headrace._engine.outcomes import Outcome
 from headrace._engine.thread_calls import Body, in_pool
 from headrace.futures.gates import Gate
@@ -165,6 +166,9 @@ def put_aside(scheduler: Any, run: Any) -> None:
     if run.is_settled:
         return
     run.handle = None  # nothing runs until then
+    if run.rare.claim is not None:
+        # Places that the run it waits for may need: it takes others when it looks again.
+        give_back(run)
     run.scope.active.discard(run)
     if run.scope.is_cancelled or (run.rare.stop is not None):
         scheduler.admit(run)  # it was told to stop on its way here
