@@ -18,7 +18,6 @@ from headrace.context import TaskRunContext
 from headrace.exceptions import BlockedLoop
 from headrace.states import Completed, Failed
 
-
 pytestmark = pytest.mark.usefixtures("home")
 
 Calls = list[Any]
@@ -473,9 +472,7 @@ async def test_what_is_never_stored_is_cached_in_memory(make: Any, home: Path) -
     it = task(cache_key_fn=same, persist_result=False)(
         make(counted(calls, lambda n: [n]))
     )
-    lock = task(cache_key_fn=lambda *_: "lock", persist_result=False)(
-        make(lambda: locks.pop())
-    )
+    lock = task(cache_key_fn=lambda *_: "lock", persist_result=False)(make(locks.pop))
 
     async with Runtime():
         first, second = await it.acall(), await it.acall()

@@ -53,8 +53,7 @@ class Gate:
 
     async def coroutine(self, x: Any = None) -> Any:
         number = self._enter()
-        while not self.opened.is_set():
-            await asyncio.sleep(0)
+        await reached(self.opened.is_set)
         return self._end(number)
 
     def _end(self, number: int) -> int:
@@ -432,13 +431,16 @@ async def test_a_time_limit_does_not_count_while_a_run_waits(kind: str) -> None:
 async def test_a_runtime_that_closes_ends_the_runs_that_wait(kind: str) -> None:
     gate = Gate()
     it = gate.task(kind)
-    futures: Any = []
+    futures: list[Any] = []
 
-    with pytest.raises(KeyError):
+    async def leave() -> None:
         async with Runtime():
-            futures = await it.map(range(20))
+            futures.extend(await it.map(range(20)))
             await reached(gate.entered.is_set)
             raise KeyError("leave")
+
+    with pytest.raises(KeyError):
+        await leave()
 
     assert {each.state.name for each in futures} == {"Cancelled"}
     assert gate.begun == 1
@@ -513,7 +515,7 @@ def test_a_plain_run_inside_one_with_its_key_computes() -> None:
 async def test_a_flow_inside_a_run_with_its_key_computes() -> None:
     @task(cache_key_fn=same)
     async def outer(depth: int) -> int:
-        return depth if depth else await inner()
+        return depth or await inner()
 
     @flow
     async def inner() -> int:
@@ -532,16 +534,18 @@ async def test_two_runs_that_need_each_others_keys_both_end(kind: str) -> None:
     async def coroutine(x: str, top: bool) -> str:
         if top:
             await met.wait()
-            return x + await (await it.submit("b" if x == "a" else "a", False))
+            other: str = await (await it.submit("b" if x == "a" else "a", False))
+            return x + other
         return x
 
     def plain(x: str, top: bool) -> str:
         if top:
             both.wait()
-            return x + it.submit("b" if x == "a" else "a", False).result()
+            other: str = it.submit("b" if x == "a" else "a", False).value()
+            return x + other
         return x
 
-    it = task(cache_key_fn=by_x)(coroutine if kind == "coroutine" else plain)
+    it: Any = task(cache_key_fn=by_x)(coroutine if kind == "coroutine" else plain)
 
     async with Runtime():
         one, two = await it.submit("a", True), await it.submit("b", True)
