@@ -287,7 +287,7 @@ def test_stable_hash_joins_texts_and_bytes() -> None:
         hashlib.md5(b"a").hexdigest()  # noqa: S324 - what is asked for
     )
     with pytest.raises(TypeError, match="not int"):
-        stable_hash(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        stable_hash(1)  # pyright: ignore[reportArgumentType]
 
 
 # -- policies --------------------------------------------------------------------------

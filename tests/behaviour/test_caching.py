@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from headrace import Runtime, Settings, allow_failure, flow, get_run_context, task
+from headrace import Runtime, Settings, allow_failure, flow, task
 from headrace.caching import MemoryCache
 from headrace.context import TaskRunContext
 from headrace.exceptions import BlockedLoop
+from headrace.runtime import flow_run
 from headrace.states import Completed, Failed
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -254,7 +255,9 @@ async def test_a_key_function_is_asked_once_with_the_resolved_inputs(make: Any) 
         return plain(x, y, *rest, **more)
 
     failed: Calls = []
-    it = task(cache_key_fn=key, retries=1)(plain if make(plain) is plain else coroutine)
+    it: Any = task(cache_key_fn=key, retries=1)(
+        plain if make(plain) is plain else coroutine
+    )
     upstream = task(lambda: 3)
 
     async with Runtime():
@@ -370,7 +373,7 @@ async def test_a_key_function_is_outside_of_the_run(make: Any) -> None:
     seen: Calls = []
 
     def key(context: Any, parameters: Any) -> str:
-        seen.append((TaskRunContext.get(), get_run_context().flow_run.flow_name))
+        seen.append((TaskRunContext.get(), flow_run.flow_name))
         return "the key"
 
     it = task(cache_key_fn=key)(make(counted([])))
@@ -608,7 +611,7 @@ async def test_a_hit_in_place_takes_no_place_of_a_limit(make: Any) -> None:
 
 def test_settings_of_a_runtime_say_where_its_index_is(tmp_path: Path) -> None:
     it = task(cache_key_fn=same)(counted([]))
-    settings = Settings(home=tmp_path / "elsewhere")
+    settings = Settings(home=str(tmp_path / "elsewhere"))
 
     with Runtime(settings=settings):
         assert [it(), it()] == [1, 1]

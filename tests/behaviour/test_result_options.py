@@ -173,7 +173,7 @@ def test_so_is_what_makes_no_sense_for_a_task(
     option: str, value: Any, error: Any, said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        task(**{option: value}, name="it")(body)  # type: ignore[call-overload]
+        task(**{option: value}, name="it")(body)
     it = task(body)
     with pytest.raises(error, match=said):
         it.with_options(**{option: value})

@@ -84,10 +84,10 @@ def test_a_serializer_of_the_users_is_found_by_its_type(
 @pytest.mark.rule("SER-01")
 def test_a_serializer_refuses_fields_that_it_does_not_have() -> None:
     with pytest.raises(ValidationError, match="colour"):
-        Reversed(colour="red")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+        Reversed(colour="red")  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="Define both"):
 
-        class Half(Serializer):  # pyright: ignore[reportUnusedClass]
+        class Half(Serializer):
             type: str = "half"
 
             def dumps(self, obj: Any) -> bytes:
@@ -142,6 +142,7 @@ def test_a_pickle_that_somebody_else_wrote_is_never_loaded(
     it = task(result_storage=folder, cache_result_in_memory=False)(lambda: [1])
     with Runtime():
         state = it.submit().wait()
+        assert state is not None
         assert state.result() == [1]
     blob = bytes_of(folder)
 

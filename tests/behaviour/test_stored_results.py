@@ -89,7 +89,7 @@ async def test_results_are_stored_if_something_asks_for_it(
     it = task(**options)(make(lambda: "of the task"))
 
     # That of the flow itself goes elsewhere.
-    @flow(**{"persist_result": None, **of_flow})
+    @flow(**of_flow)
     async def main() -> str:
         await it.acall()
         return "of the flow"
@@ -108,7 +108,7 @@ def test_a_storage_or_a_key_alone_asks_for_storing(
     option: str, tmp_path: Path, home: Path
 ) -> None:
     value = {"result_storage": tmp_path / "there", "result_storage_key": "k"}[option]
-    it = task(**{option: value})(lambda: 1)  # type: ignore[call-overload]
+    it = task(**{option: value})(lambda: 1)
 
     with Runtime():
         it()
@@ -240,6 +240,7 @@ def test_a_file_has_a_head_with_length_and_digest(home: Path) -> None:
     )
     with Runtime():
         state = it.submit().wait()
+    assert state is not None
     (file,) = files(home / "storage")
     blob = file.read_bytes()
     assert b'{"rows":[1]}' in blob.replace(b" ", b"")
@@ -513,6 +514,7 @@ def test_plain_code_blocks_to_read_it() -> None:
         future = it.submit()
         state = future.wait()
 
+        assert state is not None
         assert future.result() == [1]
         assert future.result() is not future.result()
         assert state.result() == state.result() == [1]
