@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from headrace import Runtime, flow, task
+from headrace import Limit, Runtime, flow, task
 from headrace.exceptions import CancelledRun
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -296,6 +296,34 @@ async def test_a_retry_finds_a_place_while_others_wait_for_it(kind: str) -> None
 
         assert await futures.aresult() == [3] * 10
     assert gate.begun == 3
+
+
+@KINDS
+async def test_a_run_lends_its_place_while_one_that_it_called_waits(kind: str) -> None:
+    one = Limit(1)
+    gate = Gate(fails=1)
+    leads = gate.task(
+        "coroutine", concurrency_limit=one, retries=1, retry_delay_seconds=60
+    )
+    asks = gate.task(kind)
+    gate.opened.set()
+
+    @task(concurrency_limit=one)
+    async def awaits() -> Any:
+        return await asks(1)
+
+    @task(concurrency_limit=one)
+    def calls() -> Any:
+        return asks(1)
+
+    async with Runtime():
+        leader = await leads.submit(1)
+        await reached(lambda: leader.state.name == "AwaitingRetry")
+        caller: Any = calls if kind == "plain" else awaits
+        future = await caller.submit()
+
+        assert await future == 2
+        assert await leader == 2
 
 
 @KINDS

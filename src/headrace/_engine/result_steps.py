@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from headrace._concurrency.bodies import block_until
+from headrace._concurrency.holding import HELD, while_lent
+from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.limiting import give_back
 from headrace._engine.outcomes import Outcome
 from headrace._engine.thread_calls import Body, in_pool
@@ -54,7 +56,9 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
         tell = functools.partial(tell_loop, loop, settle, told)
         if plan.flights.board(key, run, tell):
             return True
-        await told
+        held = HELD.get()
+        with lent_while_awaited():
+            await (told if held is None else while_lent(held, told))
         return False
 
     return await _taken(run, plan, board)
