@@ -151,6 +151,9 @@ class Plain:
     def __init__(self, x: int) -> None:
         self.x = x
 
+    def __repr__(self) -> str:
+        return f"Plain({self.x})"  # the same in each worker of the tests
+
 
 @pytest.mark.rule("CACHE-19")
 @pytest.mark.parametrize(
