@@ -22,6 +22,7 @@ from headrace.limits.claims import Claim
 from headrace.limits.limit import Limit, limit_of
 from headrace.limits.pools import Demand
 from headrace.limits.waiting import News, await_claim, block_for, settle_claim
+from headrace.runs import result_of
 from headrace.states import StateType
 
 __all__ = (
@@ -116,10 +117,14 @@ def has_places(scheduler: Any, run: Any) -> bool:
     """Whether a run has its places, taken now if they are free; else it waits.
 
     A run that waits is admitted again when they are its own. One whose key or weight
-    cannot be found has ended.
+    cannot be found has ended. One that may be cached looks there first, without any: a
+    hit takes no place, and who waits for another with its key must not keep that one
+    from a place.
     """
     rare = run.rare
     if rare is not None and rare.claim is not None and rare.claim.is_held:
+        return True
+    if run.spec.results is not None and _looks_first(run):
         return True
     try:
         asked = _asked(run, is_submitted=True)
@@ -138,6 +143,16 @@ def has_places(scheduler: Any, run: Any) -> bool:
         return True
     run.scope.waiting.add(run)
     return False
+
+
+def _looks_first(run: Any) -> bool:
+    """Whether a run that is under limits has yet to look at what is cached."""
+    if run.spec.results.cache_key is None or run.attempts:
+        return False
+    result = result_of(run)
+    if not result.has_looked:
+        result.looks_first = bool(_limits_of_submitted(run))
+    return result.looks_first
 
 
 def _granted(scheduler: Any, run: Any) -> None:
@@ -244,6 +259,15 @@ def _limits_of(scope: Any, spec: Any, tags: frozenset[str]) -> list[Limit]:
     return found
 
 
+def _limits_of_submitted(run: Any) -> list[Limit]:
+    scope = run.scope
+    found = _limits_of(scope, run.spec, run.tags)
+    limits = scope.host.limits
+    if limits is not None and limits.overall is not None:
+        found.append(limits.overall)
+    return found
+
+
 def _demands(run: Any, asked: Sequence[_Asked]) -> list[Demand]:
     """What a run takes of its limits, in the pools of this moment.
 
@@ -266,12 +290,10 @@ def _asked(run: Any, *, is_submitted: bool) -> Sequence[_Asked]:
     if rare is not None and rare.claim is not None:
         before: Sequence[_Asked] = rare.claim.asked
         return before
-    scope, spec = run.scope, run.spec
-    limits = _limits_of(scope, spec, run.tags)
-    if is_submitted and scope.host.limits is not None:
-        overall = scope.host.limits.overall
-        if overall is not None:
-            limits.append(overall)
+    if is_submitted:
+        limits = _limits_of_submitted(run)
+    else:
+        limits = _limits_of(run.scope, run.spec, run.tags)
     parameters: dict[str, Any] | None = None
     asked: list[_Asked] = []
     for limit in limits:

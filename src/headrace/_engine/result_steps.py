@@ -15,8 +15,9 @@ from headrace._concurrency.bodies import block_until
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.limiting import give_back
-from headrace._engine.outcomes import Outcome
+from headrace._engine.outcomes import Outcome, of_error
 from headrace._engine.thread_calls import Body, in_pool
+from headrace.exceptions import RunInterrupted
 from headrace.futures.gates import Gate
 from headrace.futures.stored import preload, stored_in
 from headrace.futures.watching import settle, tell_loop
@@ -66,6 +67,8 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
 
 async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
     """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`."""
+    if _has_looked(run):
+        return None
     found: Outcome | None = plan.at_once(run)
     if found is not None:
         return found
@@ -74,7 +77,7 @@ async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
         leads = plan.flights.board(key, run, _teller(scheduler, run))
         return leads or None
 
-    return await _taken(run, plan, board)
+    return await _taken(run, plan, board) or _places_first(run)
 
 
 async def _taken(run: Any, plan: Any, board: Callable[[str], Any]) -> Outcome | None:
@@ -112,9 +115,18 @@ def known_here(
         block_on: Waits for a coroutine on the loop of the run.
         scheduler: That of a submitted run, which is put aside rather than wait.
     """
+    if scheduler is not None and _has_looked(run):
+        return None
     found: Outcome | None = plan.at_once(run)
     if found is not None:
         return found
+    found = _taken_here(run, plan, block_on, scheduler)
+    return found if found is not None or scheduler is None else _places_first(run)
+
+
+def _taken_here(
+    run: Any, plan: Any, block_on: Callable[[Any], Any], scheduler: Any
+) -> Outcome | None:
     steps = plan.known(run)
     answer: Any = None
     error: BaseException | None = None
@@ -154,7 +166,24 @@ def _board_here(run: Any, plan: Any, key: str, scheduler: Any) -> bool | None:
     return leads
 
 
-# -- submitted runs that wait for another with their key ----------------------------
+# -- submitted runs that are put aside: until they are told, or have their places ----
+
+
+def _has_looked(run: Any) -> bool:
+    """Whether a run comes back with its places, having found nothing before."""
+    rare = run.rare
+    return rare is not None and rare.result is not None and rare.result.has_looked
+
+
+def _places_first(run: Any) -> Outcome | None:
+    """Have a run that found nothing take its places, if it needs any, and come back."""
+    result = run.rare.result if run.rare is not None else None
+    if result is None or not result.looks_first:
+        return None
+    result.looks_first = False
+    # Told already: it waits for nobody, and is admitted as soon as it is put aside.
+    result.has_looked = result.was_told = True
+    return PUT_ASIDE
 
 
 def _teller(scheduler: Any, run: Any) -> Callable[[], None]:
@@ -174,9 +203,9 @@ def put_aside(scheduler: Any, run: Any) -> None:
         # Places that the run it waits for may need: it takes others when it looks again.
         give_back(run)
     run.scope.active.discard(run)
-    if run.scope.is_cancelled or (run.rare.stop is not None):
-        scheduler.admit(run)  # it was told to stop on its way here
-    elif result_of(run).was_told:
+    if run.rare.stop is not None:  # it was told to on its way here
+        scheduler.attempt_ended(run, of_error(run, RunInterrupted()), may_go_on=False)
+    elif run.scope.is_cancelled or result_of(run).was_told:
         result_of(run).was_told = False
         scheduler.admit(run)
     else:

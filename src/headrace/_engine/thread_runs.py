@@ -150,11 +150,11 @@ def _attempt(
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, RunInterrupted()), False
-    if run.rare is not None and run.rare.ticket is not None:
-        scheduler.call(Ticket.leave, run.rare.ticket)
     early = _prepared(scheduler, run)
     if early is not None:
         return early, False
+    if run.rare is not None and run.rare.ticket is not None:
+        scheduler.call(Ticket.leave, run.rare.ticket)
     run.started = time()
     run.attempts += 1
     run.phase = _RUNNING

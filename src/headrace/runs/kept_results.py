@@ -23,6 +23,9 @@ class RunResult:
         flight: With which runs it shares the work: `headrace._engine.flights`.
         has_followed: Whether it waited for another run, or does.
         flights: All there are.
+        looks_first: Whether it is under limits, and takes no places before it has
+            looked at what is cached.
+        has_looked: Whether it has done that, and found nothing.
         was_told: Whether it was told to look again before it began to wait.
         parts: What the key is made of, as `headrace.hashing.parts_to_text` writes it.
         storage_key: The key under which its result is stored, once that is known.
@@ -30,8 +33,9 @@ class RunResult:
     """
 
     __slots__ = (
-        "asked", "awaited", "expires", "flight", "flights", "has_followed", "is_cached",
-        "key", "parts", "ref", "refreshes", "storage_key", "was_told",
+        "asked", "awaited", "expires", "flight", "flights", "has_followed", "has_looked",
+        "is_cached", "key", "looks_first", "parts", "ref", "refreshes", "storage_key",
+        "was_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,6 +48,8 @@ class RunResult:
         self.flight: Any = None
         self.flights: Any = None
         self.has_followed = False
+        self.looks_first = False
+        self.has_looked = False
         self.was_told = False
         self.parts = ""
         self.storage_key: str | None = None
