@@ -166,7 +166,7 @@ class Plain:
         (Plain(1), Plain(1)),
         ({1: "a", "1": "b"}, {"1": "b", 1: "a"}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_values_of_the_same_type_and_content_have_one_key(one: Any, other: Any) -> None:
     it = cached(lambda x: None)
@@ -186,7 +186,7 @@ def test_values_of_the_same_type_and_content_have_one_key(one: Any, other: Any) 
         (Plain(1), Plain(2)),
         (0.0, -0.0),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_other_types_and_other_content_have_other_keys(values: Any) -> None:
     it = cached(lambda x: None)
