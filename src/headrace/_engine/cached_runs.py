@@ -7,16 +7,16 @@ these in the way that a run allows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from headrace._engine.held_values import HeldValues
 from headrace._engine.outcomes import Outcome, of_error
 from headrace._engine.result_keys import Complaints, KeyAsker
 from headrace._engine.result_places import store_of
+from headrace._engine.result_walks import Await, Block, Board, Steps
 from headrace.cached_values import ref_of, text_of
 from headrace.caching import CacheEntry, MemoryCache
 from headrace.caching.store import storable_key
@@ -26,7 +26,7 @@ from headrace.results import ResultRef, ResultStore
 from headrace.runs import result_of
 from headrace.states import StateType, format_exception
 
-__all__ = ("Await", "Block", "Board", "CachedRuns", "Steps")
+__all__ = ("CachedRuns",)
 
 _COMPLETED: Final = StateType.COMPLETED
 
@@ -34,31 +34,6 @@ _COMPLETED: Final = StateType.COMPLETED
 _INLINE_BYTES: Final = 16 * 1024
 # What is read on the loop, as that takes less than to have a thread do it.
 _AT_ONCE_BYTES: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Wait for something that can be awaited, and go on with its value."""
-
-    awaitable: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Make a call that may block, and go on with its value."""
-
-    call: Callable[[], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """Take part in the flight of a key; go on when there may be something to find."""
-
-    key: str
-
-
-Step: TypeAlias = Await | Block | Board
-Steps: TypeAlias = Generator[Step, Any, Outcome | None]
 
 
 class CachedRuns:

@@ -16,6 +16,7 @@ from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.limiting import give_back
 from headrace._engine.outcomes import Outcome, of_error
+from headrace._engine.result_walks import Await, Board, Walk
 from headrace._engine.thread_calls import Body, in_pool
 from headrace.exceptions import RunInterrupted
 from headrace.futures.gates import Gate
@@ -81,27 +82,18 @@ async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
 
 
 async def _taken(run: Any, plan: Any, board: Callable[[str], Any]) -> Outcome | None:
-    steps = plan.known(run)
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            step = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            found: Outcome | None = end.value
-            return found
-        answer = error = None
-        try:
-            if hasattr(step, "key"):
-                answer = await board(step.key)
-                if answer is None:
-                    return PUT_ASIDE
-            elif hasattr(step, "awaitable"):
-                answer = await step.awaitable
+    walk = Walk(plan.known(run))
+    for step in walk:
+        with walk.answering():
+            if isinstance(step, Board):
+                walk.answer = await board(step.key)
+            elif isinstance(step, Await):
+                walk.answer = await step.awaitable
             else:
-                answer = await _in_thread(run, step.call)
-        except Exception as raised:  # noqa: BLE001 - for the plan to handle
-            error = raised
+                walk.answer = await _in_thread(run, step.call)
+        if walk.is_put_aside:
+            return PUT_ASIDE
+    return walk.outcome
 
 
 def known_here(
@@ -127,27 +119,18 @@ def known_here(
 def _taken_here(
     run: Any, plan: Any, block_on: Callable[[Any], Any], scheduler: Any
 ) -> Outcome | None:
-    steps = plan.known(run)
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            step = steps.send(answer) if error is None else steps.throw(error)
-        except StopIteration as end:
-            ended: Outcome | None = end.value
-            return ended
-        answer = error = None
-        try:
-            if hasattr(step, "key"):
-                answer = _board_here(run, plan, step.key, scheduler)
-                if answer is None:
-                    return PUT_ASIDE
-            elif hasattr(step, "awaitable"):
-                answer = block_on(step.awaitable)
+    walk = Walk(plan.known(run))
+    for step in walk:
+        with walk.answering():
+            if isinstance(step, Board):
+                walk.answer = _board_here(run, plan, step.key, scheduler)
+            elif isinstance(step, Await):
+                walk.answer = block_on(step.awaitable)
             else:
-                answer = step.call()
-        except Exception as raised:  # noqa: BLE001 - for the plan to handle
-            error = raised
+                walk.answer = step.call()
+        if walk.is_put_aside:
+            return PUT_ASIDE
+    return walk.outcome
 
 
 def _board_here(run: Any, plan: Any, key: str, scheduler: Any) -> bool | None:
