@@ -17,6 +17,7 @@ from headrace.futures import (
 )
 from headrace.limits import Adaptive, Limit
 from headrace.logging import get_run_logger
+from headrace.programs import run
 from headrace.retries import exponential_backoff
 from headrace.runtime import Runtime
 from headrace.settings import Settings, temporary_settings
@@ -46,6 +47,7 @@ __all__ = (
     "get_run_logger",
     "quote",
     "ref",
+    "run",
     "tags",
     "task",
     "task_input_hash",

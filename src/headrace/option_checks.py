@@ -20,6 +20,7 @@ __all__ = (
     "limit_of",
     "name_of_definition",
     "optional_flag_of",
+    "seconds_of",
     "tags_of",
     "text_of",
 )
@@ -92,6 +93,20 @@ def limit_of(name: str, given: object, option: str = "timeout_seconds") -> float
     if not 0 <= seconds < math.inf:
         raise ValueError(text)
     return seconds or None
+
+
+def seconds_of(name: str, given: object, option: str = "grace_seconds") -> float:
+    """Seconds of at least 0."""
+    text = (
+        f"{name}: {option}={given!r} is no time to wait. Give a number of seconds of at "
+        f"least 0."
+    )
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(text)
+    seconds = float(given)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(text)
+    return seconds
 
 
 def flag_of(name: str, option: str, given: object) -> bool:

@@ -211,9 +211,9 @@ class Settings:
         logging_log_prints: Whether prints are logged where neither task nor flow says.
         debug_mode: Whether the engine logs what each run was called with.
         max_threads: How many plain bodies of one runtime may run at a time.
-        max_lent_threads: How many threads more there may be, for bodies that wait
-            for other runs.
+        max_lent_threads: How many more of them may wait for other runs meanwhile.
         cancel_grace_seconds: How long a cancelled body may clean up.
+        drain_grace_seconds: How long runs may go on when a runtime is drained.
         abandon_after_seconds: How long after its time limit a plain body may take
             to stop, before its thread is given up.
         hook_timeout_seconds: How long one hook may take.
@@ -222,8 +222,7 @@ class Settings:
         max_run_records: How many runs that have ended a runtime remembers.
         track_results: Whether an argument that an earlier run of the same flow run
             returned is recorded as coming from that run.
-        warn_of_duplicate_names: Whether two tasks of one name in one module make a
-            warning.
+        warn_of_duplicate_names: Whether two tasks of one name in one module do so.
         results_persist_by_default: Whether results are stored where neither a task nor
             its flow says.
         results_default_serializer: How, where neither says: the name of a serializer.
@@ -258,6 +257,7 @@ class Settings:
     max_threads: int = _setting(64, _whole(1), "a whole number >= 1")
     max_lent_threads: int = _setting(512, _whole(0), "a whole number >= 0")
     cancel_grace_seconds: float = _setting(5.0, _seconds, "seconds >= 0")
+    drain_grace_seconds: float = _setting(30.0, _seconds, "seconds >= 0")
     abandon_after_seconds: float = _setting(0.04, _seconds, "seconds >= 0")
     hook_timeout_seconds: float = _setting(30.0, _seconds_above_0, "seconds > 0")
     history: History = _setting("full", _choice(History), "'full', 'last' or 'off'")  # noqa: RUF009

@@ -54,6 +54,7 @@ EXAMPLES: list[BaseException] = [
     exceptions.DeadlockError(TEXT),
     exceptions.LimitTooSmall("load", "the limit of the tag 'db'", 1, 0),
     exceptions.RunEnded("flow run", "brave-otter"),
+    exceptions.RuntimeClosing(),
     exceptions.ForkedRuntime(100, 101),
     exceptions.UnreadyMap("load"),
     exceptions.InternalError("a run is in two queues"),

@@ -43,7 +43,7 @@ class Host:
     """One loop, one scheduler; opened when first needed, closed by whoever made it."""
 
     __slots__ = (
-        "_caches", "_helper", "_lock", "_max_threads", "_root", "_settings",
+        "_caches", "_helper", "_left", "_lock", "_max_threads", "_root", "_settings",
         "announcer", "cache", "drops_results", "is_derived",
         "limits", "log", "max_pending", "middleware", "new_key", "pid", "scheduler",
     )  # fmt: skip
@@ -63,6 +63,7 @@ class Host:
         self._settings = settings
         self._root = self  # the host of the runtime, or outermost flow
         self._caches: Caches | None = None
+        self._left: list[str] | None = None  # names, while somebody wants to know
         self.drops_results = False  # whether any of its runs drop theirs from memory
         self.cache = cache  # the index that was given, if one was
         self._max_threads = max_threads
@@ -141,6 +142,20 @@ class Host:
         """Raise ForkedRuntime in a child of the process that made this."""
         if os.getpid() != self.pid:
             raise ForkedRuntime(self.pid, os.getpid())
+
+    # -- what is left behind -----------------------------------------------------
+
+    def watch_left_behind(self) -> list[str]:
+        """A list that gets the names of runs whose bodies do not stop, from now on."""
+        if self._left is None:
+            self._left = []
+        return self._left
+
+    def note_left_behind(self, name: str) -> None:
+        """The body of a run did not stop, and is left to itself."""
+        left = self._root._left  # noqa: SLF001 - of this very class
+        if left is not None:
+            left.append(name)
 
     # -- opening -----------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 from uuid import UUID
 
+from headrace._engine.closing import refuse_from_outside
 from headrace._engine.known import KnownResults
 from headrace._engine.unseen import Unseen
 from headrace.context import CURRENT
@@ -54,6 +55,8 @@ class Scope:
         threads: Worker threads of its own, if the runner has any.
         kept: What runs have given, for a flow that may run its body again; else None.
         is_cancelled: Whether everything in it ends as Cancelled from here on.
+        is_closing: Whether it admits only what its own runs submit, and its visits.
+        visits: Requests that go on, and may finish what they do.
         has_ended: Whether it admits nothing any more.
         body: The asyncio task its own body runs in, which ends by itself.
         blocks: The loop that its plain body found running in its thread, and that
@@ -67,10 +70,10 @@ class Scope:
 
     __slots__ = (
         "_counters", "_ended", "_facts", "active", "blocks", "body", "direct",
-        "has_ended", "host", "is_bare", "is_cancelled", "is_sequential", "kept", "kind",
-        "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
+        "has_ended", "host", "is_bare", "is_cancelled", "is_closing", "is_sequential",
+        "kept", "kind", "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
         "pid", "place", "plans", "runner", "scheduler", "stores_results", "streams",
-        "threads", "unseen", "waiting",
+        "threads", "unseen", "visits", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +104,8 @@ class Scope:
         self.is_bare = not has_more and host.max_pending is None
         self.plans: Any = None
         self.is_cancelled = False
+        self.is_closing = False
+        self.visits: set[Any] = set()
         self.has_ended = False
         self.on_idle: Callable[[], object] | None = None
         self.body: Any = None
@@ -186,6 +191,16 @@ class Scope:
         if self.scheduler is None:
             self.scheduler = self.host.open()
         return self.scheduler
+
+    def admitting(self) -> Any:
+        """`opened`, for new work of the present code.
+
+        Raises:
+            RuntimeClosing: It is closing, and the present code is none of its runs.
+        """
+        if self.is_closing:
+            refuse_from_outside(self)
+        return self.opened()
 
     def way_around(self, loop: Any) -> str | None:
         """What to await in place of the plain body that blocks a loop.
@@ -273,12 +288,14 @@ class Scope:
         """A run is called or awaited in place. Follow with `leave` in every case.
 
         Raises:
-            RunEnded: The scope has ended.
+            RunEnded: The scope has ended, or is closing and this is from outside.
             ForkedRuntime: It was made in the parent of this process.
         """
         self.host.refuse_fork()
         if self.has_ended:
             raise RunEnded(self.kind, self.name)
+        if self.is_closing:
+            refuse_from_outside(self)
         self.direct.add(run)
 
     def leave(self, run: Record) -> None:

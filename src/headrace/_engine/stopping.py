@@ -197,6 +197,7 @@ def leave_thread_behind(
 ) -> None:
     """Abandon a thread whose body does not stop, say so, and end what it called."""
     if any(pool.abandon(face, job) for pool in scope.scheduler.pools):
+        scope.host.note_left_behind(job.name)
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
             one_line(job.name),
@@ -215,6 +216,7 @@ def leave_behind(
     scheduler = scope.scheduler
     scheduler.zombies.add(task)
     task.add_done_callback(scheduler.zombies.discard)
+    scope.host.note_left_behind(name)
     log.warning(
         "%s still runs %s seconds after it %s; it is left behind and what it returns "
         "is dropped",

@@ -68,7 +68,7 @@ class Line:
         is_here: bool,
     ) -> None:
         self.scope = holder.scope
-        self.scheduler = self.scope.opened()
+        self.scheduler = self.scope.admitting()
         self.context = context
         self.name = f"{options[0].spec.name}.stream()"
         self.is_here = is_here

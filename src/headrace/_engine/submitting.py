@@ -109,13 +109,14 @@ def submit_run(
 
     Raises:
         ParameterBindError: The arguments do not fit.
-        RunEnded: The flow run or runtime of the present code has ended.
+        RunEnded: The flow run or runtime of the present code has ended, or is closing.
         ForkedRuntime: It was made in the parent of this process.
     """
     scope = holder.scope
     scheduler = scope.scheduler
-    if scheduler is None or scope.has_ended or getpid() != scope.pid:
-        scheduler = scope.opened()
+    is_over = scope.has_ended or scope.is_closing
+    if scheduler is None or is_over or getpid() != scope.pid:
+        scheduler = scope.admitting()
     if wait_for is not None:
         wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
@@ -227,7 +228,7 @@ def _scheduled(
     wait_for: Any,
 ) -> FutureList[Any, Any]:
     scope = holder.scope
-    scheduler = scope.opened()
+    scheduler = scope.admitting()
     wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
         refuse_at_once(scope, spec, TAGS.get())

@@ -35,6 +35,7 @@
     ├── DeadlockError             (RuntimeError) this wait could never end
     ├── LimitTooSmall             (RuntimeError) a limit has no room for this, ever
     ├── RunEnded                  (RuntimeError) the scope of this call is over
+    │   └── RuntimeClosing        the runtime is drained, and takes nothing new
     ├── ForkedRuntime             (RuntimeError) a runtime was used in a forked child
     ├── UnreadyMap                (RuntimeError) a map of unknown length was read
     └── InternalError             (RuntimeError) a bug in headrace itself
@@ -80,6 +81,7 @@ from headrace.exceptions.places import (
     LimitTooSmall,
     MissingContextError,
     RunEnded,
+    RuntimeClosing,
     SubmitOutsideRun,
     UnreadyMap,
 )
@@ -123,6 +125,7 @@ __all__ = (
     "ResultTooLarge",
     "RunEnded",
     "RunInterrupted",
+    "RuntimeClosing",
     "SerializationError",
     "SignatureMismatchError",
     "StorageError",

@@ -12,6 +12,7 @@ __all__ = (
     "LimitTooSmall",
     "MissingContextError",
     "RunEnded",
+    "RuntimeClosing",
     "SubmitOutsideRun",
     "UnreadyMap",
 )
@@ -122,6 +123,21 @@ class RunEnded(HeadraceError, RuntimeError):
             f"{_told(self.kind, self.name)} has ended, so it takes no more runs. Submit "
             f"before its body returns, or open a `headrace.Runtime()` that lives as "
             f"long as this code does."
+        )
+
+
+class RuntimeClosing(RunEnded):
+    """Something new was asked of a runtime that only waits for what it has."""
+
+    def __init__(self) -> None:
+        HeadraceError.__init__(self)
+        self.kind, self.name = "runtime", ""
+
+    def __str__(self) -> str:
+        return (
+            "this runtime is being drained: it waits for the runs that it has, and "
+            "takes new ones from these runs alone. Answer that the service is stopping "
+            "(HTTP 503), and look at `runtime.is_ready` before asking for work."
         )
 
 

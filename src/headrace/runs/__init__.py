@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.runs.drained import Drained
 from headrace.runs.ended import EndedRun, RunLog, ScopeFacts
 from headrace.runs.inputs import RunInput
 from headrace.runs.kept_results import RunResult, result_of
@@ -11,6 +12,7 @@ from headrace.runs.snapshots import RunSnapshot, RuntimeSnapshot
 from headrace.runs.views import FlowRun, RunView, TaskRun, record_of
 
 __all__ = (
+    "Drained",
     "EndedRun",
     "FlowRun",
     "Rare",

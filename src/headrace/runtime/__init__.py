@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from headrace.runs import Drained
 from headrace.runtime import flow_run, task_run
-from headrace.runtime.runtime import Application, Runtime
+from headrace.runtime.asgi import Application
+from headrace.runtime.runtime import Runtime
 
-__all__ = ("Application", "Runtime", "flow_run", "task_run")
+__all__ = ("Application", "Drained", "Runtime", "flow_run", "task_run")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 from headrace._concurrency.bodies import shielded
 from headrace._concurrency.guardian import LoopGuardian
@@ -37,25 +37,13 @@ from headrace.middleware import Middleware, sorted_by_kind
 from headrace.option_checks import limit_of
 from headrace.runs import RunLog, Runs, RuntimeSnapshot
 from headrace.runtime.cache import RuntimeCache
+from headrace.runtime.service import Service
 from headrace.settings import History, Settings
 
-__all__ = ("Application", "Runtime")
+__all__ = ("Runtime",)
 
 
-class Application(Protocol):
-    """What `Runtime.install` needs of a Starlette or FastAPI application."""
-
-    @property
-    def router(self) -> Any:
-        """It has a ``lifespan_context``."""
-        ...
-
-    def add_middleware(self, middleware_class: Any, **options: Any) -> None:
-        """Wrap the application in one more ASGI layer."""
-        ...
-
-
-class Runtime:
+class Runtime(Service):
     """Where tasks run that belong to no flow, and what flows called inside share.
 
     ``with Runtime():`` in plain code keeps one loop, in a helper thread, for all calls
@@ -127,10 +115,9 @@ class Runtime:
             "Runtime()", slow_loop_seconds, "slow_loop_seconds"
         )
         self._guardian: LoopGuardian | None = None
-        self._host = self._new_host()
+        super().__init__(self._new_host())
         self._history: History | None = checked_history(history)
         self._log: RunLog | None = None
-        self._scope: Scope | None = None
         self._token: Token[Any] | None = None
 
     # -- entering and leaving ------------------------------------------------------
@@ -197,6 +184,7 @@ class Runtime:
     def _open(self) -> None:
         settings = self._host.settings
         self._scope = Scope(self._host, "runtime")
+        self._is_being_left = False
         if settings.logging_log_prints:
             self._scope.look_at_prints()
         self._token = CURRENT.set(self._scope)
@@ -211,6 +199,7 @@ class Runtime:
 
     def _close(self) -> Scope:
         scope, token = self._opened(), self._token
+        self._is_being_left = True
         if token is not None:
             # Left in another context than entered, as fixtures of test runners do:
             # what was set there ends with that context.
@@ -218,66 +207,7 @@ class Runtime:
                 CURRENT.reset(token)
         return scope
 
-    def _opened(self) -> Scope:
-        if self._scope is None:
-            raise RuntimeError(
-                "this Runtime has not been entered. Write `with runtime:`, or "
-                "`async with runtime:`, around the code that uses it. One that is "
-                "installed in an application is entered when that starts up: in a "
-                "test, inside `with TestClient(app):`."
-            )
-        return self._scope
-
     # -- using ---------------------------------------------------------------------
-
-    @contextmanager
-    def use(self) -> Generator[Self]:
-        """Make it current in code that was not started inside its block.
-
-        For request handlers, callbacks and threads made by hand.
-
-        Raises:
-            RunEnded: Its block has been left.
-            RuntimeError: Its block has not been entered.
-            ForkedRuntime: It was entered in the parent of this process.
-        """
-        scope = self._opened()
-        self._host.refuse_fork()
-        if scope.has_ended:
-            raise RunEnded(scope.kind, "")
-        token = CURRENT.set(scope)
-        try:
-            yield self
-        finally:
-            CURRENT.reset(token)
-
-    def install(self, app: Application) -> None:
-        """Let a Starlette or FastAPI application run its tasks here.
-
-        The runtime opens with the application's lifespan, before its own start-up
-        code, and ends after its own shut-down code. It is current in every request,
-        for coroutine and plain endpoints. Call it before the application starts.
-
-        Raises:
-            TypeError: ``app`` is no such application.
-            RuntimeError: It has started already.
-        """
-        router: Any = getattr(app, "router", None)
-        inner: Callable[[Any], Any] | None = getattr(router, "lifespan_context", None)
-        if inner is None or not hasattr(app, "add_middleware"):
-            raise TypeError(
-                f"Runtime.install() got {app!r}, which is no Starlette or FastAPI "
-                f"application. In another framework open the runtime at start-up with "
-                f"`async with runtime:` and wrap handlers in `with runtime.use():`."
-            )
-
-        @asynccontextmanager
-        async def lifespan(application: Any) -> AsyncGenerator[Any]:
-            async with self, inner(application) as state:
-                yield state
-
-        app.add_middleware(_UseRuntime, runtime=self)  # raises once it has started
-        router.lifespan_context = lifespan
 
     @property
     def runs(self) -> Runs:
@@ -363,18 +293,3 @@ def _check_count(option: str, given: object, otherwise: str) -> None:
             f"Runtime({option}={given!r}): it must be a whole number of at least 1. "
             f"Leave it out for {otherwise}."
         )
-
-
-class _UseRuntime:
-    """ASGI middleware: the runtime is current while a request is handled."""
-
-    def __init__(self, app: Callable[..., Any], runtime: Runtime) -> None:
-        self._app = app
-        self._runtime = runtime
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        with self._runtime.use():
-            await self._app(scope, receive, send)
