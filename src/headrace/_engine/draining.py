@@ -100,7 +100,8 @@ class _Draining:
         scope = self._scope
         host = scope.host
         self._requests = self._visits()
-        self._cancelled = open_runs(scope)
+        runs = open_runs(scope)
+        self._cancelled = sorted(runs, key=lambda run: (run.created, run.number))
         self._left = host.watch_left_behind()
         self._left_before = len(self._left)
         stopping.cancel_scope(scope)

@@ -41,12 +41,12 @@ class Drained:
         if self.is_clean:
             return f"{text}: every run had ended"
         count = len(self.cancelled) + self.more_cancelled
-        text += f"; cancelled were {count} runs{_names(self.cancelled, count)}"
+        text += f"; runs cancelled: {count}{_names(self.cancelled, count)}"
         if self.abandoned:
             left = len(self.abandoned)
-            text += f"; {left} did not stop{_names(self.abandoned, left)}"
+            text += f"; that did not stop: {left}{_names(self.abandoned, left)}"
         if self.requests:
-            text += f"; {self.requests} requests had not been answered"
+            text += f"; requests not answered by then: {self.requests}"
         return text
 
 

@@ -132,7 +132,7 @@ class Service:
             async with runtime:
                 async with inner(application) as state:
                     yield state
-                if grace_seconds is not None:
+                if grace_seconds is not None and not self._is_drained():
                     await self.drain(grace_seconds)
 
         doors = RuntimeDoors(visit=self._visit, is_ready=lambda: self.is_ready)
@@ -173,6 +173,10 @@ class Service:
         """
         scope, grace = self._to_drain("drain", grace_seconds)
         return await drain_scope(scope, grace)
+
+    def _is_drained(self) -> bool:
+        scope = self._scope
+        return scope is not None and scope.is_closing and scope.is_idle
 
     def drain_blocking(self, grace_seconds: float | None = None) -> Drained:
         """`drain` for plain code: blocks this thread, which may be any.
