@@ -135,6 +135,7 @@ async def test_a_stream_that_somebody_reads_comes_to_its_end() -> None:
 
     async def read_all() -> None:
         async for number in sleep.stream(source(), limit=1):
+            assert number == len(read)
             read.append(int(number))
 
     async with Runtime() as runtime, asyncio.TaskGroup() as group:
