@@ -170,26 +170,31 @@ class Server(uvicorn.Server):
 async def serve(port: int) -> None:
     """Serve until told to stop, and stop in order."""
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=port))
-    asked = asyncio.Event()
+    # Told once it waits, told twice it cancels, and then it waits for nothing more.
+    graces = iter([GRACE_SECONDS, 0.0])
+    stops: list[asyncio.Task[None]] = []
 
-    async def stop_when_asked() -> None:
-        await asked.wait()
+    async def stop(grace: float) -> None:
         # Meanwhile the server goes on: it answers what has begun, and 503 to the rest.
-        await runtime.drain(GRACE_SECONDS)
+        await runtime.drain(grace)
         server.should_exit = True
 
-    def ask() -> None:
-        server.force_exit = server.should_exit = asked.is_set()  # asked before
-        asked.set()
+    def told() -> None:
+        grace = next(graces, None)
+        if grace is not None and server.started:
+            stops.append(asyncio.create_task(stop(grace)))
+        else:
+            server.should_exit = True
+            server.force_exit = grace is None
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ask)
-    stopping = asyncio.create_task(stop_when_asked())
+        loop.add_signal_handler(number, told)
     try:
         await server.serve()
     finally:
-        stopping.cancel()
+        for each in stops:
+            each.cancel()
 
 
 def main(port: int = 8000) -> None:
