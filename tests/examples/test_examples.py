@@ -9,8 +9,11 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import anyio
 import httpx
@@ -209,6 +212,61 @@ def test_the_service_ends_with_its_process() -> None:
     assert "Application shutdown complete" in rest
     assert "Traceback" not in rest
     assert "pending" not in rest
+
+
+@asynccontextmanager
+async def client_of(app: Any) -> AsyncGenerator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+async def until_stored(example: ModuleType, count: int) -> None:
+    while example.progress["stored"] < count:
+        await anyio.sleep(0.01)
+
+
+async def test_the_larger_service_quotes_what_is_known_by_the_deadline() -> None:
+    example = load("service.py")
+
+    async with client_of(example.app) as client:
+        whole = (await client.get("/quote/100")).json()
+        part = (await client.get("/quote/100?seconds=0.07")).json()
+        none = await client.get("/quote/100?seconds=0.01")
+
+    assert whole == {"price": pytest.approx(105), "suppliers": 3}
+    assert part == {"price": pytest.approx(105), "suppliers": 1}
+    assert none.status_code == 504
+
+
+@pytest.mark.slow
+async def test_the_larger_service_imports_its_rows_at_the_pace_of_its_limit() -> None:
+    example = load("service.py")
+
+    async with client_of(example.app) as client:
+        started = anyio.current_time()
+        answer = await client.post("/import?count=4000")
+        assert (await client.get("/runs")).json()[0].startswith("import_rows-0: ")
+        await until_stored(example, 4_000)
+        seconds = anyio.current_time() - started
+
+    assert answer.json() == {"run": "import_rows-0"}
+    assert seconds == pytest.approx(4_000 / 20_000, rel=0.2)
+
+
+async def test_the_larger_service_reads_no_more_rows_once_it_stops() -> None:
+    example = load("service.py")
+
+    async with client_of(example.app) as client:
+        await client.post("/import")
+        await until_stored(example, 300)
+        drained = await example.runtime.drain(10)
+
+    assert drained.is_clean
+    assert 300 <= example.progress["stored"] == example.progress["read"] < 1_000
 
 
 # -- a report in the style of Prefect 2 ---------------------------------------------
