@@ -156,7 +156,7 @@ async def test_what_goes_on_when_the_grace_is_over_is_cancelled_and_named(
 ) -> None:
     async with Runtime() as runtime:
         quick, *slow = await sleep.map([1, 100, 100])
-        waiting = await double.submit(slow[0])
+        waiting = await double.submit(1, wait_for=[slow[0]])
         began = anyio.current_time()
 
         drained = await runtime.drain(10)
@@ -327,11 +327,12 @@ async def test_the_blocking_form_does_not_block_its_loop() -> None:
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf")], ids=str)
 async def test_a_grace_that_is_no_time_is_refused(wrong: float) -> None:
+    text: Any = "1"
     async with Runtime() as runtime:
         with pytest.raises(ValueError, match="at least 0"):
             await runtime.drain(wrong)
         with pytest.raises(TypeError, match="no time to wait"):
-            await runtime.drain("1")  # type: ignore[arg-type]
+            await runtime.drain(text)
         assert runtime.is_ready
 
 

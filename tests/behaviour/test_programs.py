@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace import flow, task
+from headrace import flow, ref, task
 from headrace.exceptions import BlockedLoop
 
 
@@ -27,12 +27,12 @@ def multiply(x: int, y: int) -> int:
 
 @flow
 async def coroutine_flow(x: int, *, y: int = 1) -> int:
-    return await (await add.submit(x, await multiply.submit(x, y)))
+    return await (await add.submit(x, ref(multiply.submit(x, y))))
 
 
 @flow
 def plain_flow(x: int, *, y: int = 1) -> int:
-    return add.submit(x, multiply.submit(x, y)).value()
+    return add.submit(x, ref(multiply.submit(x, y))).value()
 
 
 @flow
@@ -91,8 +91,9 @@ def test_handlers_are_set_meanwhile_and_as_before_afterwards() -> None:
 
 
 def test_what_is_no_flow_is_refused() -> None:
+    nothing: Any = print
     with pytest.raises(TypeError, match="takes a flow or a task"):
-        headrace.run(print)  # type: ignore[call-overload]
+        headrace.run(nothing)
 
 
 def test_another_thread_than_the_main_one_is_refused() -> None:

@@ -225,7 +225,7 @@ async def client_of(app: Any) -> AsyncGenerator[httpx.AsyncClient]:
 
 
 async def until_stored(example: ModuleType, count: int) -> None:
-    while example.progress["stored"] < count:
+    while example.progress["stored"] < count:  # noqa: ASYNC110 - it tells nobody
         await anyio.sleep(0.01)
 
 

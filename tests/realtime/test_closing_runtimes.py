@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ async def follows(value: Any) -> None: ...
 class Waiters:
     """Loops and threads that wait for futures, and what they were told."""
 
-    def __init__(self, futures: list[TaskFuture[None]]) -> None:
+    def __init__(self, futures: Sequence[TaskFuture[None]]) -> None:
         self.told: Counter[str] = Counter()
         self.ends: list[float] = []
         self.present = threading.Barrier(LOOPS + THREADS + 1, timeout=BOUND)
@@ -50,7 +51,7 @@ class Waiters:
         for thread in self.threads:
             thread.start()
 
-    def _loop(self, futures: list[TaskFuture[None]]) -> None:
+    def _loop(self, futures: Sequence[TaskFuture[None]]) -> None:
         async def wait_for_all() -> list[Any]:
             waiting = asyncio.gather(*futures, return_exceptions=True)
             await asyncio.sleep(0)
@@ -60,7 +61,7 @@ class Waiters:
         ended = asyncio.run(wait_for_all())
         self._note("loop", ended)
 
-    def _block(self, futures: list[TaskFuture[None]]) -> None:
+    def _block(self, futures: Sequence[TaskFuture[None]]) -> None:
         self.present.wait()
         ended: list[Any] = []
         for future in futures:
@@ -83,7 +84,7 @@ class Waiters:
 def test_whoever_waits_for_a_future_is_told_when_another_thread_closes_it() -> None:
     closed: list[Any] = []
     with Runtime() as runtime:
-        futures = [*waits.map(range(COUNT // 2))]
+        futures: list[TaskFuture[None]] = [*waits.map(range(COUNT // 2))]
         # Those that have not begun are settled too.
         futures += follows.map(futures)
         waiters = Waiters(futures)
