@@ -27,7 +27,7 @@ async def coroutine_task(x: int) -> bytes:
 assert_type(headrace.run(plain, 1, y="a"), float)
 assert_type(headrace.run(coroutine, 1), str)
 assert_type(headrace.run(coroutine_task, x=1), bytes)
-headrace.run(plain, "1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+headrace.run(plain, "1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 async def drains(runtime: Runtime) -> None:
