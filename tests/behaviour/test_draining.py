@@ -211,6 +211,34 @@ def test_a_thread_that_does_not_stop_is_named_as_abandoned() -> None:
     assert "that did not stop: 1 ('stuck-0')" in str(drained)
 
 
+def test_what_a_thread_by_hand_has_called_and_does_not_stop_is_not_waited_for() -> None:
+    begun, is_free = threading.Event(), threading.Event()
+    given: list[int] = []
+
+    @task
+    def stuck() -> int:
+        begun.set()
+        is_free.wait(BOUND)
+        return 1
+
+    def call(runtime: Runtime) -> None:
+        with runtime.use():
+            given.append(stuck())
+
+    with Runtime(settings=Settings(cancel_grace_seconds=0)) as runtime:
+        thread = threading.Thread(target=call, args=[runtime])
+        thread.start()
+        assert begun.wait(BOUND)
+
+        drained = runtime.drain_blocking(0)
+
+    assert thread.is_alive()  # and the block has been left
+    is_free.set()
+    thread.join()
+    assert drained.abandoned == drained.cancelled == ("stuck-0",)
+    assert given == [1]
+
+
 async def test_very_many_are_counted_and_a_thousand_are_named() -> None:
     async with Runtime() as runtime:
         await sleep.map([100] * 1_200)

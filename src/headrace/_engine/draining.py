@@ -78,10 +78,21 @@ class _Draining:
         elif time_left > 0:
             self._look_again(time_left)
         elif self._has_cancelled:
+            self._leave_behind()
             self._tell()
         else:
             self._cancel()
             self._look()
+
+    def _leave_behind(self) -> None:
+        """Have nobody wait for what was called in place and does not stop.
+
+        Plain bodies in threads that are not ours: no future stands for them, and they
+        end by themselves, or with the process.
+        """
+        for run in tuple(self._scope.direct):
+            self._left.append(run.name)
+            self._scope.leave(run)
 
     def _look_again(self, time_left: float) -> None:
         seconds = min(self._pause, time_left)
