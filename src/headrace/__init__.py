@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.annotations import allow_failure, quote, unmapped
 from headrace.checks import check_cancelled
-from headrace.context import carry, get_run_context, tags
+from headrace.context import carry, deadline, get_run_context, tags
 from headrace.events import Observer, StateChanged
 from headrace.flows import Flow, flow
 from headrace.futures import (
@@ -41,6 +41,7 @@ __all__ = (
     "as_completed",
     "carry",
     "check_cancelled",
+    "deadline",
     "exponential_backoff",
     "flow",
     "get_run_context",

@@ -17,6 +17,7 @@ EXAMPLES: list[BaseException] = [
     exceptions.FailedRun(TEXT),
     exceptions.CrashedRun(TEXT),
     exceptions.CancelledRun(TEXT),
+    exceptions.DeadlineExceeded("the run 'load-0'", 2.0),
     exceptions.PausedRun(TEXT),
     exceptions.UnfinishedRun(TEXT),
     exceptions.MissingResult(TEXT),

@@ -9,7 +9,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeGuard, cast
 
-__all__ = ("HelperLoop", "is_asyncio_task", "new_event_loop", "running_loop")
+__all__ = (
+    "HelperLoop",
+    "is_asyncio_task",
+    "new_event_loop",
+    "running_loop",
+    "shows_machine_time",
+)
 
 # For tasks that users started and left running, once the loop is to close.
 _SECONDS_TO_END: Final = 1.0
@@ -28,6 +34,13 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that runs in this thread, if any."""
     return asyncio._get_running_loop()  # noqa: SLF001 - the other form raises
+
+
+def shows_machine_time(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the clock of a loop is that of the machine, as of most loops."""
+    if type(loop).time is asyncio.BaseEventLoop.time:
+        return True
+    return type(loop).__module__.partition(".")[0] == "uvloop"
 
 
 def is_asyncio_task(value: object) -> TypeGuard[asyncio.Task[Any]]:

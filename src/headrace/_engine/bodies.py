@@ -15,7 +15,7 @@ from headrace._engine import stopping
 from headrace._engine.outcomes import CANCEL, LIMIT, ExitOfBody
 from headrace.exceptions import BlockedLoop, CancelledRun
 
-__all__ = ("block_on", "in_context", "under_limit")
+__all__ = ("block_on", "contained", "in_context", "under_limit")
 
 
 @types.coroutine
@@ -108,7 +108,7 @@ class _Limited:
         self._grace: float = scheduler.host.settings.cancel_grace_seconds
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        task = scheduler.new_task(_contained(coro), name=run.name, context=context)
+        task = scheduler.new_task(contained(coro), name=run.name, context=context)
         self._task: asyncio.Task[tuple[Any, BaseException | None]] = task
         run.set_body(task)
         limit = run.spec.timeout_seconds
@@ -150,10 +150,13 @@ class _Limited:
         return outcome
 
 
-async def _contained(
+async def contained(
     coro: Coroutine[Any, Any, Any],
 ) -> tuple[Any, BaseException | None]:
-    # A SystemExit or KeyboardInterrupt that leaves a task ends the whole loop.
+    """What a coroutine returned, and what it raised. Raises nothing.
+
+    A SystemExit or KeyboardInterrupt that leaves a task ends the whole loop.
+    """
     try:
         return await coro, None
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
@@ -181,7 +184,7 @@ def block_on(
 
     def start(fire: Any) -> None:
         async def run() -> None:
-            outcome.append(await _contained(coro))
+            outcome.append(await contained(coro))
 
         task: asyncio.Task[None] = context.run(scheduler.spawn, run(), name=what)
         tasks.append(task)

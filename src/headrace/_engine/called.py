@@ -22,6 +22,7 @@ from headrace._concurrency.bodies import (
     this_face,
     unshielded,
 )
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, lent_here
 from headrace._engine.around import around_here
 from headrace._engine.bodies import block_on
@@ -95,9 +96,13 @@ def call_run(  # noqa: C901 - hot
         BlockedLoop: It may have to wait, and this thread must run its loop.
         RunEnded: The scope of the present code has ended.
         LimitTooSmall: It could never begin.
+        DeadlineExceeded: The deadline of the present code has passed.
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
         return _call_under_limits(scope, spec, args, kwargs, wait_for)
+    deadline = DEADLINE.get()
+    if deadline is not None:
+        deadline.refuse(f"{spec.name}()")
     sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
         _refuse_to_wait(scope, spec, sources, (*args, *kwargs.values()))

@@ -12,6 +12,7 @@ from random import random
 from time import time
 from typing import Any, Final
 
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._engine.around import around
 from headrace._engine.bodies import in_context, under_limit
@@ -21,6 +22,7 @@ from headrace._engine.coroutine_runs import (
     refused,
     trimmed,
 )
+from headrace._engine.deadlines import under_deadline
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
 from headrace._engine.hooking import hooks_at_end, outlast_hooks
@@ -155,9 +157,13 @@ async def await_run(
         CancelledError: The caller was cancelled, and with it the run.
         RunEnded: The scope of the present code has ended.
         LimitTooSmall: It could never begin.
+        DeadlineExceeded: The deadline of the present code has passed.
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
         return await _await_under_limits(scope, spec, args, kwargs, wait_for)
+    deadline = DEADLINE.get()
+    if deadline is not None:
+        deadline.refuse(f"{spec.name}()")
     run = new_run(scope, spec, args, kwargs)
     run.seen = True  # its caller is given the outcome, whatever it is
     note_parent(run)
@@ -169,15 +175,12 @@ async def await_run(
             run.handle = asyncio.current_task()
             if scope.host.announcer is not None:
                 announce(run)
-            outcome = await await_inputs(run, scope, wait_for)
-            if outcome is None:
-                is_bare = spec.is_bare and scope.is_bare
-                attempt = _attempt if is_bare else _attempt_and_save
-                outcome = await _prepared(run) or await attempts(
-                    run, attempt, take=take
-                )
-                if not is_bare:
-                    kept(run, outcome)
+            if deadline is None:
+                outcome = await _whole(run, wait_for, take)
+            else:
+                whole = _whole(run, wait_for, take)
+                here = scheduler_here(scope)
+                outcome = await under_deadline(deadline, run, here, whole)
         except asyncio.CancelledError as error:
             stop = run.rarely().stop
             run.rarely().stop = stop or CANCEL
@@ -196,6 +199,27 @@ async def await_run(
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome, interrupted
+
+
+async def _whole(
+    run: TaskFuture[Any],
+    wait_for: Any,
+    take: Callable[[Any], Awaitable[Outcome | None]] | None,
+) -> Outcome:
+    """All that happens to a run between its two ends: its outcome."""
+    scope = run.scope
+    try:
+        outcome = await await_inputs(run, scope, wait_for)
+        if outcome is None:
+            is_bare = run.spec.is_bare and scope.is_bare
+            attempt = _attempt if is_bare else _attempt_and_save
+            outcome = await _prepared(run) or await attempts(run, attempt, take=take)
+            if not is_bare:
+                kept(run, outcome)
+        return outcome
+    finally:
+        outcome = None
+        del run  # see `await_run`
 
 
 async def _await_under_limits(

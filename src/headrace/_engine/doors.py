@@ -19,6 +19,7 @@ from headrace._concurrency.bodies import (
     shielded,
     this_face,
 )
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
 from headrace._concurrency.outlasting import outlast
@@ -166,11 +167,22 @@ def _guarded(act: Callable[[], T]) -> T:
 def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a plain task in this thread; elsewhere with a time limit or a runner."""
     is_placed = holder is not None and holder.scope.place is not None
-    if spec.timeout_seconds is not None or is_placed:
+    if spec.timeout_seconds is not None or is_placed or _is_bounded_here(holder):
         return _guarded(functools.partial(_call_under_limit, holder, spec, given))
     scope = _scope_of(holder)
     del holder  # see `outcome_of`
     return _guarded(lambda: _call_here(scope, spec, given))
+
+
+def _is_bounded_here(holder: Any) -> bool:
+    """Whether a deadline is to release this caller, as only a worker thread makes it.
+
+    What holds up its loop cannot be stopped by that, and runs here all the same.
+    """
+    if DEADLINE.get() is None or not is_plain_code():
+        return False
+    scheduler = None if holder is None else holder.scope.scheduler
+    return scheduler is None or scheduler.thread_id != get_ident()
 
 
 def _call_here(scope: Scope | None, spec: TaskSpec, given: Given) -> Record:

@@ -35,6 +35,9 @@ def end_family(run: Any, phase: StateType) -> None:
     if rare.claim is not None:
         rare.claim.leave()
         rare.claim = None
+    if rare.deadline is not None:
+        rare.deadline.leave(run)
+        rare.deadline = None
     parent = rare.parent
     if parent is not None:
         rare.parent_key = parent.run_key()

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping
 from threading import get_ident
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
-    ThreadFace,
     body_here,
     stoppable_here,
     this_face,
     unshielded,
 )
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.loops import running_loop
-from headrace._engine import run_logging, stopping
+from headrace._engine import run_logging
 from headrace._engine.bodies import in_context, under_limit
 from headrace._engine.called import (
     attempts_here,
@@ -26,13 +25,19 @@ from headrace._engine.called import (
     tell_of_end_here,
 )
 from headrace._engine.coroutine_runs import trimmed
+from headrace._engine.deadlines import (
+    limit_on,
+    refuse_overdue,
+    stopped_at_deadline,
+    under_deadline,
+)
 from headrace._engine.direct import attempts, tell_of_end
 from headrace._engine.flow_record import FlowRecord
 from headrace._engine.host import Host
 from headrace._engine.in_place import announce, end
 from headrace._engine.inputs_in_place import await_inputs, block_for_inputs, sources_of
 from headrace._engine.naming import name_here, name_in_task
-from headrace._engine.outcomes import CANCEL, LIMIT, Outcome, drained, of_error
+from headrace._engine.outcomes import CANCEL, Outcome, drained, is_overdue, of_error
 from headrace._engine.places import leave
 from headrace._engine.plans import plan_of
 from headrace._engine.result_steps import saved_in_task
@@ -95,6 +100,7 @@ async def await_flow(
     Raises:
         CancelledError: The caller was cancelled, and with it the flow run.
     """
+    refuse_overdue(spec)
     host, is_own = _host_here(parent, template)
     run = FlowRecord(spec, args, kwargs, host, parent)
     _entered(run)
@@ -103,7 +109,7 @@ async def await_flow(
     is_closed = False
     try:
         try:
-            outcome = await await_inputs(run, parent, wait_for) or await _attempts(run)
+            outcome = await _bounded(run, _whole(run, wait_for))
         except asyncio.CancelledError as error:
             run.rarely().stop = run.rarely().stop or CANCEL
             outcome = of_error(run, error, kind="Flow")
@@ -130,6 +136,18 @@ async def await_flow(
     finally:
         # From 3.12 on the f_back of the body's frame leads here: see `outcome_of`.
         del run, outcome, interrupted
+
+
+async def _whole(run: FlowRecord, wait_for: Any) -> Outcome:
+    return await await_inputs(run, run.parent, wait_for) or await _attempts(run)
+
+
+async def _bounded(run: FlowRecord, whole: Coroutine[Any, Any, Outcome]) -> Outcome:
+    deadline = DEADLINE.get()
+    if deadline is None:
+        return await whole
+    scheduler = run.scope.scheduler
+    return await under_deadline(deadline, run, scheduler, whole, kind="Flow")
 
 
 async def _concluded(
@@ -253,6 +271,7 @@ def call_flow(
     Raises:
         KeyboardInterrupt: As it was raised in the body or while waiting.
     """
+    refuse_overdue(spec)
     # On the loop's own thread the runs need another loop: this one is blocked.
     shares = parent is not None and (
         parent.scheduler is None or parent.scheduler.thread_id != get_ident()
@@ -267,10 +286,7 @@ def call_flow(
         if mine is not None:
             mine.inside.add(run)
         _entered(run)
-        sources = sources_of(parent, args, kwargs, wait_for)
-        outcome = block_for_inputs(run, sources, f"{spec.name}()")
-        if outcome is None:
-            outcome = _attempts_here(run)
+        outcome = _whole_here(run, wait_for)
         if run.scope.runner is not None:
             block_on_for(run, leave(run.scope))
         if spec.hooks is not None:
@@ -294,6 +310,22 @@ def call_flow(
         del run, outcome
 
 
+def _whole_here(run: FlowRecord, wait_for: Any) -> Outcome:
+    """All that happens to a flow run between its two ends: its outcome."""
+    try:
+        with stopped_at_deadline(run):
+            sources = sources_of(run.parent, run.args, run.kwargs, wait_for)
+            outcome = block_for_inputs(run, sources, f"{run.spec.name}()")
+            return outcome or _attempts_here(run)
+    except RunInterrupted as error:
+        if not is_overdue(run):
+            raise
+        return of_error(run, error, kind="Flow")
+    finally:
+        outcome = None
+        del run  # see `call_flow`
+
+
 def _attempts_here(run: FlowRecord) -> Outcome:
     """See `_attempts`."""
     try:
@@ -315,7 +347,7 @@ def _attempt_here(run: FlowRecord) -> Outcome:
     try:
         if run.spec.timeout_seconds is None:
             return _body_and_runs_here(run)
-        with stoppable_here(run) as face, _limit_on(run, face):
+        with stoppable_here(run) as face, limit_on(run, face):
             return _body_and_runs_here(run)
     except RunInterrupted as error:
         # If it is a body around this that has to stop, it will be told again.
@@ -323,33 +355,6 @@ def _attempt_here(run: FlowRecord) -> Outcome:
     finally:
         run.scope.calm_down()
         del run  # see `call_flow`
-
-
-@contextmanager
-def _limit_on(run: FlowRecord, face: ThreadFace) -> Generator[None]:
-    """Have the loop stop the body in this thread, and its runs, at the limit."""
-    scheduler = run.scope.opened()
-    timers: list[asyncio.TimerHandle] = []
-
-    def start(seconds: float) -> None:
-        timers.append(scheduler.loop.call_later(seconds, stop))
-
-    def stop() -> None:
-        run.rarely().stop = LIMIT
-        stopping.cancel_scope(run.scope)
-        reason = f"exceeded its limit of {run.spec.timeout_seconds} seconds"
-        stopping.stop_thread(scheduler.loop, face, run, reason, interrupt=True)
-
-    def end(_: object) -> None:
-        for timer in timers:
-            timer.cancel()
-
-    scheduler.call(start, run.spec.timeout_seconds)
-    try:
-        yield
-    finally:
-        # Timers belong to the loop's thread.
-        scheduler.call(end, None)
 
 
 def _body_and_runs_here(run: FlowRecord) -> Outcome:

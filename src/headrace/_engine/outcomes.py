@@ -12,7 +12,12 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
 from headrace.context import RETRIES_OFF
-from headrace.exceptions import CancelledRun, HeadraceError, RunInterrupted
+from headrace.exceptions import (
+    CancelledRun,
+    DeadlineExceeded,
+    HeadraceError,
+    RunInterrupted,
+)
 from headrace.runs import Record
 from headrace.states import (
     FINAL,
@@ -25,14 +30,17 @@ from headrace.states import (
 
 __all__ = (
     "CANCEL",
+    "DEADLINE",
     "LIMIT",
     "ExitOfBody",
     "Outcome",
     "drained",
+    "is_overdue",
     "may_retry",
     "must_ask",
     "of_error",
     "of_value",
+    "overdue",
     "retry_delay",
     "timed_out",
 )
@@ -42,6 +50,7 @@ Outcome: TypeAlias = tuple[StateType, object]
 # Why a run is being stopped, in `Rare.stop`.
 LIMIT: Final = "limit"
 CANCEL: Final = "cancel"
+DEADLINE: Final = "deadline"
 
 _S = StateType
 
@@ -70,6 +79,8 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
     stop = run.rare.stop if run.rare is not None else None
     if stop == LIMIT:
         return timed_out(run, error, kind=kind)
+    if stop == DEADLINE or (isinstance(error, DeadlineExceeded) and is_overdue(run)):
+        return overdue(run, error, kind=kind)
     if stop is not None or _is_cancellation(run, error):
         how = "was cancelled" if stop is not None else "ended by a cancellation"
         cancelled = CancelledRun(f"the run {run.name!r} {how}.")
@@ -118,6 +129,27 @@ def timed_out(
     return _S.FAILED, late
 
 
+def is_overdue(run: Record) -> bool:
+    """Whether the deadline that a run is under has passed."""
+    rare = run.rare
+    return rare is not None and rare.deadline is not None and rare.deadline.is_over
+
+
+def overdue(
+    run: Record, error: BaseException | None = None, *, kind: str = "Task"
+) -> Outcome:
+    """The outcome of a run that had not ended when its deadline passed."""
+    rare = run.rarely()
+    seconds: float = rare.deadline.deadline.seconds
+    rare.name = "TimedOut"
+    rare.message = f"{kind} run exceeded its deadline of {seconds:g} seconds"
+    late = DeadlineExceeded(f"the run {run.name!r}", seconds)
+    if error is None and run.log is not None:
+        error = run.log[-1].data  # of an attempt that was to be followed by another
+    late.__cause__ = _without_trace(error) if isinstance(error, BaseException) else None
+    return _S.FAILED, late
+
+
 def of_value(run: Record, value: object) -> Outcome:
     """The outcome of an attempt whose body returned (FINAL-01 to FINAL-08)."""
     if run.rare is not None and run.rare.stop is not None:
@@ -162,7 +194,7 @@ def may_retry(run: Any, phase: StateType) -> bool:
         and policy is not None
         and run.attempts <= policy.retries
         and not run.scope.is_cancelled
-        and not (rare is not None and rare.is_last)
+        and not (rare is not None and (rare.is_last or is_overdue(run)))
         and not _is_without_retries(run)
     )
 

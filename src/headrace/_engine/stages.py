@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Final
 
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.slices import SLICE_SECONDS
+from headrace._engine.deadlines import bind, enlist
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.rows import Row, Rows
 from headrace._engine.submitting import adopt, take_in_sequence
@@ -71,7 +73,7 @@ class Stage:
     """
 
     __slots__ = (
-        "_admit", "_constants", "_context", "_holder", "_is_armed", "_is_in_task",
+        "_admit", "_constants", "_context", "_deadline", "_holder", "_is_armed", "_is_in_task",
         "_is_opaque", "_is_wanted", "_kind", "_line", "_named", "_numbers", "_on_end",
         "_scheduler", "_scope", "_spec", "_tags", "ahead", "arrived", "flying", "limit",
         "links", "ordered", "passed", "quick_rows", "taken", "wait_for",
@@ -88,6 +90,7 @@ class Stage:
         self._holder = holder
         self._is_in_task = type(holder) in _RUNS
         self._admit = line.scheduler.admit
+        self._deadline = context.get(DEADLINE)
         self._tags: frozenset[str] = context.get(TAGS, frozenset())
         # The bare classes: TaskFuture[Any](...) takes 0.2 us more.
         self._kind: Callable[..., TaskFuture[Any]] = (
@@ -147,6 +150,8 @@ class Stage:
             run.rarely().tags = self._tags
         if self._is_in_task:
             adopt(self._holder, run)
+        if self._deadline is not None:
+            bind(self._deadline, self._scheduler, [run])
         return run
 
     def exchange(self) -> bool:
@@ -185,6 +190,7 @@ class Stage:
     def may_exchange(self, rows: Rows) -> bool:
         """Whether `exchange` does all there is to do, if it is the only stage."""
         needs_more = self._tags or self._is_in_task or self.wait_for or self.links
+        needs_more = needs_more or self._deadline is not None
         return (
             self.ordered
             and rows.width == 1
@@ -200,11 +206,13 @@ class Stage:
             take_in_sequence(self._holder, self._scheduler, run, self.wait_for)
         else:
             self._scheduler.take(run, self.wait_for)
+            enlist(self._scheduler, [run])
 
     def start_looked(self, run: TaskFuture[Any]) -> None:
         """The same for a run whose inputs were looked for in another thread."""
         self._hold(run)
         self._scheduler.take_looked((run,))
+        enlist(self._scheduler, [run])
 
     def draw(self, before: Stage) -> bool:
         """Take what the stage before has ready, as far as there is room."""
@@ -244,6 +252,7 @@ class Stage:
             if self._scheduler.announcer is not None:
                 self._scheduler.announce(run)
             self._scheduler.admit(run)
+            enlist(self._scheduler, [run])
             return
         if type(value) not in ATOMS:
             run.args = (quote(value), *self._constants)

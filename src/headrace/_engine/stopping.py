@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import time
 from typing import Any, Final
 
@@ -21,7 +21,14 @@ from headrace._concurrency.slices import in_slices
 from headrace._engine.deferred import withdrawn
 from headrace._engine.families import cancel_children
 from headrace._engine.in_place import end_abandoned
-from headrace._engine.outcomes import CANCEL, LIMIT, of_error
+from headrace._engine.outcomes import (
+    CANCEL,
+    DEADLINE,
+    LIMIT,
+    Outcome,
+    of_error,
+    overdue,
+)
 from headrace._text import one_line
 from headrace.exceptions import RunInterrupted
 from headrace.states import FINAL, StateType
@@ -30,6 +37,7 @@ __all__ = (
     "cancel",
     "cancel_many",
     "cancel_scope",
+    "end_at_deadline",
     "leave_behind",
     "leave_thread_behind",
     "lift_limit",
@@ -37,6 +45,7 @@ __all__ = (
     "set_limit",
     "stop_thread",
     "tell_to_cancel",
+    "why_stopped",
 )
 
 log: Final = logging.getLogger("headrace.engine")
@@ -49,6 +58,15 @@ _PRESSES: Final = 100
 _SECONDS_TO_PRESS: Final = 0.001
 
 _CANCELLED: Final = StateType.CANCELLED
+
+# What stops a run and not only the body of an attempt.
+_TO_THE_END: Final = frozenset({CANCEL, DEADLINE})
+
+_WHEN: Final = {
+    LIMIT: ("at its time limit", "exceeded its time limit"),
+    DEADLINE: ("at its deadline", "exceeded its deadline"),
+}
+_WHEN_CANCELLED: Final = ("when it was cancelled", "was cancelled")
 
 
 def set_limit(item: tuple[Any, Any, float]) -> None:
@@ -84,7 +102,7 @@ def note_overrun(loop: asyncio.AbstractEventLoop, run: Any) -> None:
 def lift_limit(run: Any) -> None:
     """The body of an attempt has ended: what follows is not limited. On the loop."""
     rare = run.rare
-    if rare is None or rare.stop == CANCEL or run.phase in FINAL:
+    if rare is None or rare.stop in _TO_THE_END or run.phase in FINAL:
         return
     if rare.timer is not None:
         rare.timer.cancel()
@@ -106,15 +124,38 @@ def cancel(scheduler: Any, run: Any) -> None:
         return
     rare = run.rarely()
     if rare.stop is None:
-        if run.handle is None and _withdraw(scheduler, run):
+        if run.handle is None and _withdraw(scheduler, run, _cancelled):
             return
         if rare.timer is not None:
             rare.timer.cancel()
         _stop(scheduler, run, CANCEL)
 
 
-def _withdraw(scheduler: Any, run: Any) -> bool:
-    """End a run that is not in an attempt; False if it is about to be."""
+def end_at_deadline(scheduler: Any, run: Any) -> None:
+    """Have a run end as overdue. On the loop; may be called again."""
+    if run.is_settled:
+        return
+    rare = run.rarely()
+    if rare.stop is None:
+        if run.handle is None and _withdraw(scheduler, run, overdue):
+            return
+        if rare.timer is not None:
+            rare.timer.cancel()
+        _stop(scheduler, run, DEADLINE)
+
+
+def _cancelled(run: Any) -> Outcome:
+    return _CANCELLED, withdrawn(run)
+
+
+def _withdraw(scheduler: Any, run: Any, end: Callable[[Any], Outcome]) -> bool:
+    """End a run that is not in an attempt; False if it is about to be.
+
+    Args:
+        scheduler: Its scheduler.
+        run: The run.
+        end: Gives its outcome.
+    """
     if run in run.scope.waiting:
         run.scope.waiting.discard(run)
         if run.rare.timer is not None:
@@ -127,7 +168,7 @@ def _withdraw(scheduler: Any, run: Any) -> bool:
     run.scope.active.discard(run)
     if run.rare.claim is not None:
         run.rare.claim.leave()
-    scheduler.conclude(run, _CANCELLED, withdrawn(run))
+    scheduler.conclude(run, *end(run))
     return True
 
 
@@ -142,18 +183,23 @@ def _stop(scheduler: Any, run: Any, why: str) -> None:
     if isinstance(handle, asyncio.Task):
         handle.cancel()
     else:
-        if why is LIMIT:
+        if why is not CANCEL:
             grace = settings.abandon_after_seconds
         if handle is not None:
-            reason = (
-                f"exceeded its limit of {run.spec.timeout_seconds} seconds"
-                if why is LIMIT
-                else "was cancelled"
-            )
+            reason = why_stopped(run, why)
             stop_thread(
                 scheduler.loop, handle, run, reason, interrupt=run.spec.interrupt
             )
     run.rare.timer = scheduler.loop.call_later(grace, _give_up, scheduler, run)
+
+
+def why_stopped(run: Any, why: str) -> str:
+    """Why a run has to stop, for the message of `RunInterrupted`."""
+    if why == LIMIT:
+        return f"exceeded its limit of {run.spec.timeout_seconds} seconds"
+    if why == DEADLINE:
+        return f"exceeded its deadline of {run.rare.deadline.deadline.seconds} seconds"
+    return "was cancelled"
 
 
 def stop_thread(
@@ -201,7 +247,7 @@ def leave_thread_behind(
         log.warning(
             "%s did not stop %s; its thread is abandoned and what it returns is dropped",
             one_line(job.name),
-            "at its time limit" if why == LIMIT else "when it was cancelled",
+            _WHEN.get(why, _WHEN_CANCELLED)[0],
         )
         end_abandoned(scope, face.claim, cancel_scope)
 
@@ -222,7 +268,7 @@ def leave_behind(
         "is dropped",
         one_line(name),
         scheduler.host.settings.cancel_grace_seconds,
-        "exceeded its time limit" if why is LIMIT else "was cancelled",
+        _WHEN.get(why or CANCEL, _WHEN_CANCELLED)[1],
     )
     end_abandoned(scope, lambda run: run.body_task() is task, cancel_scope)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import is_plain_code
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._engine.limiting import refuse_at_once
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.rows import Rows
@@ -175,6 +176,9 @@ def plan_of(
     holder = CURRENT.get(None)
     if holder is None:
         raise SubmitOutsideRun(spec.name, "stream")
+    deadline = DEADLINE.get()
+    if deadline is not None:
+        deadline.refuse(name)
     prefers_async = not is_plain_code()
     is_pending = bool(has_pending(args, kwargs))
     return Plan(

@@ -15,13 +15,14 @@ from contextvars import Context
 from time import perf_counter
 from typing import Any
 
+from headrace._concurrency.deadlines import DEADLINE, Group
 from headrace._concurrency.slices import SLICE_SECONDS
 from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.rows import Row, Rows
 from headrace._engine.stages import LOOK_AT_CLOCK_EVERY, Stage, StageOptions
 from headrace._engine.stream_sources import close_plain
-from headrace.exceptions import CancelledRun, RunEnded
+from headrace.exceptions import CancelledRun, DeadlineExceeded, RunEnded
 from headrace.futures import TaskFuture
 from headrace.states import FINAL
 
@@ -53,7 +54,7 @@ class Line:
     """
 
     __slots__ = (
-        "_is_due", "_is_read_here", "_iterator", "_leftover", "_told", "context", "error", "first", "is_closed",
+        "_group", "_is_due", "_is_read_here", "_iterator", "_leftover", "_told", "context", "error", "first", "is_closed",
         "is_exhausted", "is_here", "is_stuck", "last", "listeners", "name", "out",
         "reader", "rows", "scheduler", "scope", "stages",
     )  # fmt: skip
@@ -86,6 +87,11 @@ class Line:
         self._leftover = 0
         self._told: list[Callable[[], object]] = []
         self.scope.streams.add(self)
+        deadline = context.get(DEADLINE)
+        self._group: Group | None = None
+        if deadline is not None:
+            self._group = deadline.group(self.scheduler)
+            self._group.join([self], self._end_at_deadline)
 
     # -- for who reads: in its own thread -------------------------------------------
 
@@ -269,6 +275,13 @@ class Line:
                 self.error = self._ended_around()
             self.close()
 
+    def _end_at_deadline(self, _: object) -> None:
+        if not self.is_closed and self._group is not None:
+            if self.error is None:
+                seconds = self._group.deadline.seconds
+                self.error = DeadlineExceeded(self.name, seconds)
+            self.close()
+
     def _ended_around(self) -> BaseException:
         scope = self.scope
         if scope.is_cancelled:
@@ -295,9 +308,14 @@ class Line:
             self.reader.stop(self._reader_ended)
         elif self.is_here:
             close_plain(self.rows, self.name)
-        self.scope.streams.discard(self)
+        self._leave_scope()
         self._give_up(runs)
         self.tell()
+
+    def _leave_scope(self) -> None:
+        self.scope.streams.discard(self)
+        if self._group is not None:
+            self._group.leave(self)
 
     def _give_up(self, runs: Sequence[TaskFuture[Any]]) -> None:
         """Cancel runs whose outcomes nobody will ask for."""
@@ -339,7 +357,7 @@ class Line:
     def _leave(self, _: object) -> None:
         self.is_closed = True
         self.tell()
-        self.scope.streams.discard(self)
+        self._leave_scope()
         if self.scope.on_idle is not None:
             self.scope.check_idle()
 

@@ -10,7 +10,9 @@ from time import time
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
+from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD
+from headrace._engine.deadlines import bind, enlist
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.limiting import refuse_at_once
 from headrace._engine.mapping import (
@@ -98,7 +100,7 @@ def adopt(holder: Any, run: TaskFuture[Any]) -> None:
         rare.children.add(run)
 
 
-def submit_run(
+def submit_run(  # noqa: C901 - hot
     holder: Any,
     spec: TaskSpec,
     args: tuple[Any, ...],
@@ -121,7 +123,12 @@ def submit_run(
         wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
         refuse_at_once(scope, spec, TAGS.get())
+    deadline = DEADLINE.get()
+    if deadline is not None:
+        deadline.refuse(f"{spec.name}.submit()")
     run = new_run(scope, spec, args, kwargs)
+    if deadline is not None:
+        bind(deadline, scheduler, [run])
     if HELD.get() is not None:
         run.context.run(HELD.set, None)  # it goes on beside this code
     if type(holder) in _RUNS:
@@ -132,6 +139,8 @@ def submit_run(
         take_in_sequence(holder, scheduler, run, wait_for)
     elif scheduler.is_here():
         scheduler.take(run, wait_for)
+        if deadline is not None:
+            enlist(scheduler, [run])
     else:
         _hand_over(scheduler, [run], wait_for)
         if scheduler.admission is not None and is_plain_code():
@@ -154,8 +163,10 @@ def take_in_sequence(
         run.upstreams = []
     if scheduler.is_here():
         turn.take(run)
+        enlist(scheduler, [run])
         return
     scheduler.call(turn.take, run)
+    enlist(scheduler, [run])
     if is_plain_code():
         block_until(lambda fire: run.watch(lambda _: fire()), look=run.lose)
 
@@ -176,6 +187,7 @@ def _hand_over(scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object) ->
             scheduler.call(scheduler.take_wait, (run, wait_for))
     else:
         scheduler.call(scheduler.take_looked, runs)
+    enlist(scheduler, runs)
 
 
 def map_runs(
@@ -232,6 +244,9 @@ def _scheduled(
     wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
         refuse_at_once(scope, spec, TAGS.get())
+    deadline = DEADLINE.get()
+    if deadline is not None:
+        deadline.refuse(f"{spec.name}.map()")
     links = links_of_whole(scope, args, kwargs)
     count, calls = _calls(scope, spec, args, kwargs)
     if wait_for is not None and count:
@@ -246,16 +261,22 @@ def _scheduled(
     if links:
         for run in runs:
             run.links = links  # one object for all of them
+    _note_surroundings(holder, runs)
+    if deadline is not None:
+        bind(deadline, scheduler, runs)
+    if spec.log_prints:
+        scope.look_at_prints()
+    _take_all(holder, scheduler, runs, wait_for)
+    return gathered(runs, is_async=spec.is_async)
+
+
+def _note_surroundings(holder: Any, runs: list[TaskFuture[Any]]) -> None:
     if type(holder) in _RUNS:
         for run in runs:
             adopt(holder, run)
     if tags := TAGS.get():
         for run in runs:
             run.rarely().tags = tags
-    if spec.log_prints:
-        scope.look_at_prints()
-    _take_all(holder, scheduler, runs, wait_for)
-    return gathered(runs, is_async=spec.is_async)
 
 
 def _take_all(
@@ -270,6 +291,7 @@ def _take_all(
         take: Callable[..., None] = scheduler.take
         for run in runs:
             take(run, wait_for)
+        enlist(scheduler, runs)
     else:
         for start in range(0, len(runs), 512):
             _hand_over(scheduler, runs[start : start + 512], wait_for)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.context.deadlines import deadline
 from headrace.context.holders import CURRENT, RETRIES_OFF, Holder, carry, current
 from headrace.context.run_contexts import (
     FlowRunContext,
@@ -26,6 +27,7 @@ __all__ = (
     "TaskRunContext",
     "carry",
     "current",
+    "deadline",
     "get_run_context",
     "is_task_run",
     "logs_prints",

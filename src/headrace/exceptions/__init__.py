@@ -4,6 +4,7 @@
     ├── FailedRun                 a failed run whose data is no exception
     ├── CrashedRun                a run ended by something that is no ordinary error
     ├── CancelledRun              a run was cancelled before or while it ran
+    ├── DeadlineExceeded          (TimeoutError) a deadline passed before the end
     ├── PausedRun                 a result was asked of a paused run
     ├── UnfinishedRun             a result was asked of a run that has none yet
     ├── MissingResult             a run completed, and its result is not to be had
@@ -63,6 +64,7 @@ from headrace.exceptions.calls import (
 from headrace.exceptions.ends import (
     CancelledRun,
     CrashedRun,
+    DeadlineExceeded,
     FailedRun,
     InjectedFailure,
     MissingResult,
@@ -103,6 +105,7 @@ __all__ = (
     "CancelledRun",
     "CrashedRun",
     "DamagedResult",
+    "DeadlineExceeded",
     "DeadlockError",
     "FailedRun",
     "ForkedRuntime",

@@ -7,6 +7,7 @@ from headrace.exceptions.base import PUBLIC, HeadraceError, TextError
 __all__ = (
     "CancelledRun",
     "CrashedRun",
+    "DeadlineExceeded",
     "FailedRun",
     "InjectedFailure",
     "MissingResult",
@@ -79,6 +80,30 @@ class UpstreamTaskError(HeadraceError):
             f"{self.upstream_name!r} ended as {self.upstream_state}. To run it all "
             f"the same, wrap that input in allow_failure(...): the body then gets "
             f"the upstream's exception in place of its value."
+        )
+
+
+class DeadlineExceeded(HeadraceError, TimeoutError):
+    """Something was not over when the deadline that it is under passed.
+
+    Args:
+        what: What that is: ``"the run 'load-0'"``, ``"load.submit()"``.
+        seconds: How long the block of the deadline was given.
+        how: What happened: ``"had not ended by"``, ``"was called after"``.
+    """
+
+    def __init__(
+        self, what: str, seconds: float, how: str = "had not ended by"
+    ) -> None:
+        super().__init__(what, seconds, how)
+        self.what = what
+        self.seconds = seconds
+        self.how = how
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} {self.how} its deadline of {self.seconds:g} seconds. Give the "
+            f"block around it more time, headrace.deadline(...), or do less in it."
         )
 
 

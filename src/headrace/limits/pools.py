@@ -10,6 +10,7 @@ from collections import deque
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
+from headrace._concurrency.loops import shows_machine_time
 from headrace.limits.adaptive import Adaptive, Controller
 from headrace.limits.rates import Bucket, Rate
 
@@ -121,9 +122,7 @@ Demand: TypeAlias = tuple[Pool, float]
 
 def clock_of(loop: asyncio.AbstractEventLoop | None) -> object:
     """Which clock a loop shows: None for that of the machine, as most loops do."""
-    if loop is None or type(loop).time is asyncio.BaseEventLoop.time:
-        return None
-    if type(loop).__module__.partition(".")[0] == "uvloop":
+    if loop is None or shows_machine_time(loop):
         return None
     return weakref.ref(loop)
 

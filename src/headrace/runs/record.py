@@ -58,10 +58,9 @@ class Rare:
     """What few runs need: kept apart, so that the others stay small."""
 
     __slots__ = (
-        "children", "claim", "is_last", "latest", "message", "name", "parent",
-        "parent_key", "result", "scheduled", "stop", "tags", "ticket", "timer", "title",
-        "tolerated",
-        "turn",
+        "children", "claim", "deadline", "is_last", "latest", "message", "name",
+        "parent", "parent_key", "result", "scheduled", "stop", "tags", "ticket", "timer",
+        "title", "tolerated", "turn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,7 +70,8 @@ class Rare:
         # No attempt follows: its body still runs, or would give the same once more.
         self.is_last = False
         self.tags: frozenset[str] = frozenset()  # of the `tags` blocks around
-        self.stop: str | None = None  # why it is being stopped: "limit" or "cancel"
+        self.stop: str | None = None  # why it is being stopped: "limit", "cancel", ...
+        self.deadline: Any = None  # with which others it has to be over, and when
         self.timer: Any = None
         self.tolerated: list[Any] | None = None  # upstreams that may have failed
         self.turn: Any = None  # the turn that has to be over before, in sequence
