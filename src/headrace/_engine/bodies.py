@@ -111,6 +111,7 @@ class _Limited:
         task = scheduler.new_task(contained(coro), name=run.name, context=context)
         self._task: asyncio.Task[tuple[Any, BaseException | None]] = task
         run.set_body(task)
+        run.rarely().body = task
         limit = run.spec.timeout_seconds
         run.rarely().timer = self._loop.call_later(limit, self.stop, LIMIT)
         task.add_done_callback(self._end)

@@ -129,6 +129,7 @@ class _Bounded:
         self.over: asyncio.Future[None] = scheduler.loop.create_future()
         task = scheduler.new_task(contained(coro), name=run.name)
         self._task: asyncio.Task[tuple[Outcome | None, BaseException | None]] = task
+        run.rarely().body = task
         task.add_done_callback(self._end)
         group = run.rarely().deadline = deadline.group(scheduler)
         group.join([run], lambda _: self.stop(WHY))

@@ -34,6 +34,7 @@ from headrace._engine.scopes import Scope
 from headrace._engine.submitting import submit_run
 from headrace._engine.thread_calls import Body, in_thread
 from headrace._engine.verdict import log_unseen
+from headrace.circles import begin_wait, end_wait
 from headrace.exceptions import BlockedLoop
 from headrace.futures import TaskFuture
 from headrace.futures.stored import stored_in
@@ -221,7 +222,9 @@ def _submit_and_block(
     owner = holder if holder is not None else scope
     run = submit_run(owner, spec, args, kwargs, wait_for)
     run.seen = True  # its caller is given the outcome, whatever it is
+    waiting = None
     try:
+        waiting = begin_wait((run,))
         block_until(lambda fire: run.watch(lambda _: fire()), look=run.lose)
     except BaseException:
         # The caller has to stop, and takes the run along.
@@ -230,6 +233,8 @@ def _submit_and_block(
             lambda fire: run.watch(lambda _: fire()), stoppable=False, look=run.lose
         )
         raise
+    finally:
+        end_wait(waiting)
     return run
 
 

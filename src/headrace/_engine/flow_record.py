@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from time import time
 from typing import Any, Final
 
-from headrace._engine.families import note_parent
+from headrace._engine.families import note_flow, note_parent
 from headrace._engine.host import Host
 from headrace._engine.places import settle_scope
 from headrace._engine.scopes import Scope
@@ -56,6 +56,7 @@ class FlowRecord(Record):
         if spec.retry is not None:
             self.scope.keep_results()
         note_parent(self)
+        note_flow(self)
 
     def view(self) -> FlowRun:
         """See `Record.view`."""

@@ -136,6 +136,7 @@ def has_places(scheduler: Any, run: Any) -> bool:
         return True
     tell = functools.partial(_granted, scheduler, run)
     claim = run.rarely().claim = Claim(demands, scheduler.loop, tell, asked)
+    claim.owner = run
     # A context of its own: the runs of a map share one.
     run.context = run.context.copy()
     run.context.run(HELD.set, claim)
@@ -242,6 +243,7 @@ def _claim_in_place(
     if not demands:
         return None
     claim = run.rarely().claim = Claim(demands, loop, tell, asked)
+    claim.owner = run
     return claim
 
 

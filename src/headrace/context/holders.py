@@ -8,14 +8,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+from headrace._concurrency.current import CURRENT
 from headrace.callables import is_coroutine_callable
 
 __all__ = ("CURRENT", "RETRIES_OFF", "Holder", "carry", "current")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-CURRENT: Final[ContextVar[Any]] = ContextVar("headrace_current")
 
 # Set by tests: what code starts is not retried; see `headrace.testing.no_retries`.
 RETRIES_OFF: Final[ContextVar[bool]] = ContextVar("headrace_retries_off", default=False)

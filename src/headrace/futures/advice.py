@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 
-__all__ = ("not_callable", "too_late", "unpicklable", "warn_of_truth")
+from headrace.exceptions import CrashedRun
+
+__all__ = ("loop_closed", "not_callable", "too_late", "unpicklable", "warn_of_truth")
 
 
 def too_late(name: str, timeout: float | None) -> TimeoutError:
@@ -12,6 +14,14 @@ def too_late(name: str, timeout: float | None) -> TimeoutError:
     return TimeoutError(
         f"the run {name!r} did not end within {timeout} seconds; it goes on. "
         f"Wait again, or call cancel() on its future to end it."
+    )
+
+
+def loop_closed(name: str) -> CrashedRun:
+    """For a run whose loop went away before it ended."""
+    return CrashedRun(
+        f"the event loop of the run {name!r} was closed before it ended. Leave its flow "
+        f"or runtime first."
     )
 
 

@@ -18,8 +18,9 @@ from uuid import UUID
 from headrace._concurrency.holding import HELD, await_lent
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
-from headrace.exceptions import CrashedRun
+from headrace.circles import begin_wait, end_wait
 from headrace.futures.advice import (
+    loop_closed,
     not_callable,
     too_late,
     unpicklable,
@@ -135,13 +136,14 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             if scheduler.is_here():
                 # Without owning it: cancelling one waiter leaves run and others alone.
                 waiter: asyncio.Future[None] = scheduler.loop.create_future()
+                waiting = begin_wait((self,))
                 self.add_waiter(waiter)
                 held = HELD.get()
                 try:
                     yield from waiter if held is None else await_lent(held, waiter)
-                except BaseException:
+                finally:
+                    end_wait(waiting)
                     self._remove_waiter(waiter)
-                    raise
             else:
                 yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
@@ -310,8 +312,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             Whether it has ended, in whatever way.
         """
         if self.phase not in FINAL and self.scope.scheduler.loop.is_closed():
-            text = f"the event loop of the run {self.name!r} was closed before it ended"
-            self.end_lost(CrashedRun(f"{text}. Leave its flow or runtime first."))
+            self.end_lost(loop_closed(self.name))
             waiters, self.waiters = self.waiters, None
             for waiter in waiters or ():
                 if callable(waiter):

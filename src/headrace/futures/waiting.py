@@ -21,6 +21,7 @@ from headrace._concurrency.bodies import block_until, is_plain_code, shielded
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
+from headrace.circles import begin_wait, end_wait
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
 from headrace.futures.submission import AsyncSubmission, Submission, future_in
@@ -208,12 +209,16 @@ class _Ended(Generic[F]):
         """Block until one is there; False if the time ran out."""
         if self.queue:
             return True
-        with shielded():
-            block_until(
-                self._subscribe,
-                None if until is None else until - monotonic(),
-                look=self._look,
-            )
+        waiting = begin_wait(self._missing, is_any=True) if until is None else None
+        try:
+            with shielded():
+                block_until(
+                    self._subscribe,
+                    None if until is None else until - monotonic(),
+                    look=self._look,
+                )
+        finally:
+            end_wait(waiting)
         return bool(self.queue)
 
     def _look(self) -> bool:
@@ -265,6 +270,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
         self._left = len(given)
         self._arrivals: _Arrivals[F] = _Arrivals(self._loop)
         self._known: dict[F, None] = {}
+        self._missing: dict[F, None] = {}
         self._looked_at = 0
 
     def __aiter__(self) -> Self:
@@ -283,7 +289,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
             waiter = self._loop.create_future()
             arrivals.waiters.add(waiter)
             held = HELD.get()
-            arrival = _arrival(waiter, self._until)
+            arrival = self._arrival(waiter)
             try:
                 await (arrival if held is None else while_lent(held, arrival))
             except TimeoutError:
@@ -296,7 +302,20 @@ class _InOrderOfEnding(AsyncIterator[F]):
         self._left -= 1
         if not self._left:
             arrivals.wake()  # for nobody else will one come
-        return _seen(arrivals.queue.popleft())
+        future = arrivals.queue.popleft()
+        self._missing.pop(future, None)
+        return _seen(future)
+
+    async def _arrival(self, waiter: asyncio.Future[None]) -> None:
+        waiting = (
+            begin_wait(self._missing, is_any=True) if self._until is None else None
+        )
+        try:
+            with lent_while_awaited():
+                async with asyncio.timeout_at(self._until):
+                    await waiter
+        finally:
+            end_wait(waiting)
 
     def _watch_some(self) -> None:
         start, self._looked_at = self._looked_at, self._looked_at + TURN
@@ -304,6 +323,7 @@ class _InOrderOfEnding(AsyncIterator[F]):
         futures: list[F] = _distinct(given)
         new = [future for future in futures if future not in self._known]
         self._known.update(dict.fromkeys(new))
+        self._missing.update(dict.fromkeys(new))
         for future in new:
             future.watch(self._arrivals)
         self._left -= len(given) - len(new)  # given before
@@ -322,12 +342,6 @@ class _InOrderOfEnding(AsyncIterator[F]):
     def __del__(self) -> None:
         if self._left:
             self._forget()
-
-
-async def _arrival(waiter: asyncio.Future[None], until: float | None) -> None:
-    with lent_while_awaited():
-        async with asyncio.timeout_at(until):
-            await waiter
 
 
 def _seen(future: F) -> F:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 from headrace._concurrency.bodies import block_until, shielded
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
+from headrace.circles import begin_wait, end_wait
 from headrace.exceptions import BlockedLoop
 from headrace.states import StateType
 
@@ -164,6 +165,7 @@ def block_for_ends(
     Raises:
         BlockedLoop: One of them needs the loop of this very thread.
         ForkedRuntime: They belong to the parent of this process.
+        DeadlockError: One of them waits for the body that this is in.
     """
     open_runs = [run for run in runs if not run.done() and not run.lose()]
     if not open_runs or (stop_at_failure and _any_failed(runs)):
@@ -173,6 +175,7 @@ def block_for_ends(
     for run in {run.scope: run for run in reversed(open_runs)}.values():
         refuse_to_block(run, what, instead)
     ends: list[_Ends] = []
+    waiting = begin_wait(open_runs) if timeout is None else None
     with shielded():
         try:
             block_until(
@@ -188,6 +191,7 @@ def block_for_ends(
                 look=lambda: _have_ended(open_runs),
             )
         finally:
+            end_wait(waiting)
             _forget(open_runs, ends)
 
 
@@ -201,13 +205,18 @@ async def await_ends(
 
     Raises:
         BlockedLoop: One of them needs a loop that the present code is blocking.
+        DeadlockError: One of them waits for the body that this is in.
     """
+    waiting = begin_wait(runs) if timeout is None else None
     held = HELD.get()
-    if held is None:
-        await _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
-    elif any(not run.done() for run in runs):
-        wait = _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
-        await while_lent(held, wait)
+    try:
+        if held is None:
+            await _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
+        elif any(not run.done() for run in runs):
+            wait = _await_ends(runs, timeout, stop_at_failure=stop_at_failure)
+            await while_lent(held, wait)
+    finally:
+        end_wait(waiting)
 
 
 async def _await_ends(

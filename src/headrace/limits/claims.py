@@ -55,7 +55,7 @@ class Claim:
 
     __slots__ = (
         "_back", "_calls", "_is_stopped", "_lends", "_loop", "_state", "_taken",
-        "_tell", "_timer", "asked", "demands", "due", "pools",
+        "_tell", "_timer", "asked", "demands", "due", "owner", "pools",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,7 @@ class Claim:
             self.demands = tuple(most.items())
         self.pools = [pool for pool, _ in self.demands]
         self.asked = asked
+        self.owner: Any = None  # the run whose end, or block, gives the places back
         self.due: float | None = None
         self._loop = loop
         self._tell = tell

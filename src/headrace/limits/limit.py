@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from headrace._concurrency.bodies import is_plain_code, shielded
 from headrace._concurrency.loops import running_loop
+from headrace.circles import begin_wait_of, end_wait, holders_of, present_body
 from headrace.exceptions import BlockedLoop, LimitTooSmall
 from headrace.limits.adaptive import Adaptive
 from headrace.limits.checking import checked_concurrency, checked_weight
@@ -228,7 +229,11 @@ class Slot:
         granted: list[asyncio.Future[None]] = []
         claim = self._enter(loop, lambda: settle_claim(loop, granted))
         if not claim.is_held:
-            await await_claim(claim, loop, granted)
+            waiting = self._begin_wait(claim)
+            try:
+                await await_claim(claim, loop, granted)
+            finally:
+                end_wait(waiting)
         self._claim = claim
         return self
 
@@ -246,8 +251,12 @@ class Slot:
         if not claim.is_held:
             try:
                 self._refuse_to_block(claim)
-                with shielded():
-                    block_for(claim, news)
+                waiting = self._begin_wait(claim)
+                try:
+                    with shielded():
+                        block_for(claim, news)
+                finally:
+                    end_wait(waiting)
             except BaseException:
                 claim.leave()
                 raise
@@ -278,8 +287,20 @@ class Slot:
             )
         what = "with limit" if loop is None else "async with limit"
         claim = Claim([self._limit.demand(what, self._key, self._weight)], loop, tell)
+        claim.owner = present_body()
         claim.enter()
         return claim
+
+    def _begin_wait(self, claim: Claim) -> Any:
+        """Refuse a wait for those that wait for this very body."""
+        run = claim.owner
+        if run is not None:
+            try:
+                begin_wait_of(run, lambda: holders_of(claim), is_any=True)
+            except BaseException:
+                claim.leave()
+                raise
+        return run
 
     def _refuse_to_block(self, claim: Claim) -> None:
         loop = running_loop()
