@@ -117,7 +117,11 @@ def _waiter(holder: Any) -> Any:
     if not _is_at(holder, here):
         return None
     # What is called in place is a part of the body that called it.
-    while (parent := _caller(holder)) is not None and _is_at(parent, here):
+    while (parent := _caller(holder)) is not None:
+        if not isinstance(here, int):
+            here = holder.handle  # that of the caller: its own may be another
+        if not _is_at(parent, here):
+            break
         holder = parent
     return holder
 

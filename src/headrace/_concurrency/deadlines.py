@@ -172,10 +172,15 @@ class Group:
 
     def _stopping(self) -> Iterator[None]:
         # What was made last is the deepest: it ends by itself, not by what it is in.
-        for member, stop in reversed(tuple(self._members.items())):
-            if member in self._members:
-                stop(member)
-                yield
+        for member in reversed(tuple(self._members)):
+            # Behind whatever its thread has posted about it before it joined.
+            self._scheduler.call(self._stop, member)
+            yield
+
+    def _stop(self, member: Any) -> None:
+        stop = self._members.get(member)
+        if stop is not None:
+            stop(member)
 
 
 DEADLINE: Final[ContextVar[Deadline | None]] = ContextVar(

@@ -48,11 +48,7 @@ def enlist(scheduler: Any, runs: Sequence[Any]) -> None:
     if group is None:
         return
 
-    def stop(run: Any) -> None:
-        scheduler.call(end, run)
-
-    end = functools.partial(stopping.end_at_deadline, scheduler)
-    group.join(runs, stop)
+    group.join(runs, functools.partial(stopping.end_at_deadline, scheduler))
     for run in runs:
         if run.phase in FINAL:  # before it joined
             group.leave(run)

@@ -49,7 +49,7 @@ class FlowRecord(Record):
         self.context = self.upstreams = None
         if tags := TAGS.get():
             self.rarely().tags = tags
-        self.handle: int | None = None
+        self.handle: Any = None  # where it was called: a thread, or an asyncio task
         # A flow that belongs to a scope that was cancelled is cancelled with it.
         self.scope.is_cancelled = parent is not None and parent.is_cancelled
         settle_scope(self.scope, spec.task_runner)

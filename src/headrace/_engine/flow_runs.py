@@ -103,6 +103,7 @@ async def await_flow(
     refuse_overdue(spec)
     host, is_own = _host_here(parent, template)
     run = FlowRecord(spec, args, kwargs, host, parent)
+    run.handle = asyncio.current_task()
     _entered(run)
     outcome: Outcome | None = None
     interrupted: asyncio.CancelledError | None = None

@@ -89,6 +89,9 @@ def what_it_waits_for(run: Any, places: Places) -> str:
     upstreams = _unfinished(run)
     if upstreams:
         return f"the runs {_names(upstreams)}"
+    claim = None if run.rare is None else run.rare.claim
+    if claim is not None and claim.is_waiting:
+        return _line_of(claim)
     scheduler = run.scope.scheduler
     if scheduler is not None:
         if run in scheduler.dispatched:
@@ -99,6 +102,17 @@ def what_it_waits_for(run: Any, places: Places) -> str:
     if run.scope.is_sequential and run.handle is None:
         return "the run submitted before it"
     return "its first step" if run.handle is not None else "its inputs"
+
+
+def _line_of(claim: Any) -> str:
+    """Where a run stands in line for a limit: the one with the longest line."""
+    found = ("", 0, 0)
+    for pool in claim.pools:
+        line = [each for each in tuple(pool.queue) if each.is_waiting]
+        if claim in line and len(line) > found[2]:
+            found = one_line(pool.name), line.index(claim) + 1, len(line)
+    name, place, count = found
+    return f"its turn in the limit {name!r}: {place} of {count} in line"
 
 
 def _unfinished(run: Any) -> list[Record]:
