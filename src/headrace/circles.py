@@ -40,8 +40,17 @@ def present_body() -> Any:
 
 
 def holders_of(claim: Any) -> list[Any]:
-    """The runs that have the places of a limit; None for one that is not known."""
-    return [each.owner for pool in claim.pools for each in tuple(pool.held)]
+    """The runs that have the places of a limit; None for one that is not known.
+
+    But for those that wait for others: they lend the places that they have as tasks.
+    """
+    held = [each for pool in claim.pools for each in tuple(pool.held)]
+    return [each.owner for each in held if not _is_lent(each)]
+
+
+def _is_lent(claim: Any) -> bool:
+    rare = None if claim.owner is None else claim.owner.rare
+    return rare is not None and rare.claim is claim and rare.awaits is not None
 
 
 def begin_wait(runs: Iterable[Any], *, is_any: bool = False) -> Any:
