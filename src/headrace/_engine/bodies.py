@@ -147,7 +147,7 @@ class _Limited:
             outcome = task.result()
             if outcome[1] is None:
                 stopping.note_overrun(self._loop, run)
-        run.rare.timer = None
+        run.rare.timer = run.rare.body = None
         return outcome
 
 
