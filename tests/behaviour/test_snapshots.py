@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Runtime, flow, task
+from headrace import Limit, Runtime, flow, task
 from headrace.runs import RunSnapshot
 
 
@@ -46,6 +46,20 @@ async def test_a_run_tells_which_runs_it_waits_for(runtime: Runtime) -> None:
     assert seen["total-0"].stack == ()
     names = ", ".join(f"'never-{number}'" for number in range(1, 6))
     assert seen["total-1"].waits_for == f"the runs {names} and 2 more"
+
+
+async def test_a_run_in_line_for_a_limit_tells_which_and_where(
+    runtime: Runtime,
+) -> None:
+    limited = never.with_options(concurrency_limit=Limit(1, name="the db"))
+    for _ in range(3):
+        await limited.submit()
+    await asyncio.sleep(1)
+
+    seen = of(runtime)
+
+    assert seen["never-0"].waits_for == "its body"
+    assert seen["never-2"].waits_for == "its turn in the limit 'the db': 2 of 2 in line"
 
 
 async def test_a_run_at_work_tells_where_its_body_is(runtime: Runtime) -> None:

@@ -144,8 +144,8 @@ def overdue(
     rare.name = "TimedOut"
     rare.message = f"{kind} run exceeded its deadline of {seconds:g} seconds"
     late = DeadlineExceeded(f"the run {run.name!r}", seconds)
-    if error is None and run.log is not None:
-        error = run.log[-1].data  # of an attempt that was to be followed by another
+    if run.phase is _S.SCHEDULED and run.log is not None:
+        error = run.log[-1].data  # of the attempt that was to be followed by another
     late.__cause__ = _without_trace(error) if isinstance(error, BaseException) else None
     return _S.FAILED, late
 
