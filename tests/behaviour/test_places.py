@@ -788,6 +788,9 @@ FORKS = """
         refused(lambda: asyncio.run(coroutine_flow(1)))
         refused(lambda: asyncio.run(plain_flow.acall(1)))
         refused(lambda: runtime.use().__enter__())
+        refused(lambda: runtime.drain_blocking(0))
+        refused(lambda: asyncio.run(runtime.drain(0)))
+        assert not runtime.is_ready
         with Runtime():
             assert double.submit(21).result() == 42
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from time import monotonic
@@ -145,13 +146,12 @@ async def drain_scope(scope: Scope, grace: float) -> Drained:
     scheduler = _begun(scope)
     if scheduler is None:
         return draining.outcome()
-    scheduler.call(draining.begin, None)
+    _post(scheduler, draining.begin)
     try:
         while not over.done() and not scheduler.loop.is_closed():
             await asyncio.wait([over], timeout=_SECONDS_TO_LOOK_AT_LOOP)
     finally:
-        if not scheduler.loop.is_closed():
-            scheduler.call(draining.give_up, None)
+        _post(scheduler, draining.give_up)
     return draining.outcome()
 
 
@@ -165,13 +165,12 @@ def drain_scope_here(scope: Scope, grace: float) -> Drained:
 
     def begin(fire: Callable[[], None]) -> None:
         fires.append(fire)
-        scheduler.call(draining.begin, None)
+        _post(scheduler, draining.begin)
 
     try:
         block_until(begin, look=scheduler.loop.is_closed)
     finally:
-        if not scheduler.loop.is_closed():
-            scheduler.call(draining.give_up, None)
+        _post(scheduler, draining.give_up)
     return draining.outcome()
 
 
@@ -182,4 +181,13 @@ def _begun(scope: Scope) -> Any:
         return None
     if scope.scheduler is None and scope.is_idle and not scope.visits:
         return None  # nothing has needed a loop so far
-    return scope.opened()
+    if scope.scheduler is None:
+        scope.scheduler = scope.host.open()
+    # Not `Scope.opened`: another thread may leave the block at this moment.
+    return scope.scheduler
+
+
+def _post(scheduler: Any, call: Callable[[object], None]) -> None:
+    # The loop may have closed: then the scope is over, and who waits sees to that.
+    with contextlib.suppress(RuntimeError):
+        scheduler.call(call, None)
