@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SECONDS_TO_END = 4.0  # for busy machines; each takes some hundredths
+SECONDS_TO_END = 8.0  # for busy machines; each takes some hundredths
 
 PROGRAM = """
 import asyncio, logging, signal, sys, threading, time
@@ -112,15 +112,10 @@ class Program:
 
 
 @KINDS
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name
-)
-def test_the_first_signal_lets_the_work_come_to_its_end(
-    kind: str, number: signal.Signals
-) -> None:
+def test_the_first_signal_lets_the_work_come_to_its_end(kind: str) -> None:
     program = Program(kind, "end")
 
-    program.send(number)
+    program.send(signal.SIGTERM)
     code, out, _ = program.end()
 
     assert code == 0
@@ -143,7 +138,7 @@ def test_the_second_signal_cancels_and_the_exit_code_tells_which(kind: str) -> N
     assert "pending" not in errors
 
 
-@KINDS
+@pytest.mark.parametrize("kind", ["coroutine_flow", "computes"])
 def test_the_end_of_the_grace_cancels_as_a_second_signal_does(kind: str) -> None:
     program = Program(kind, grace=0.05)
 
