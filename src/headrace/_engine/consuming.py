@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, Final, NoReturn
 
@@ -14,6 +15,7 @@ from headrace._concurrency.bodies import (
     this_face,
     unshielded,
 )
+from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.rows import Closing
 from headrace._engine.stream_plans import Plan
@@ -96,7 +98,7 @@ class Consumer(Closing):
                 elif not line.is_ready():
                     line.await_last()
                     with lent_while_awaited():
-                        await await_change(line, is_there)
+                        await _lent(await_change(line, is_there))
         finally:
             run = None
             del self
@@ -129,7 +131,7 @@ class Consumer(Closing):
         line = self._line
         if line is not None:
             self._ahead = ()
-            await await_end(line)
+            await _lent(await_end(line))
         elif not (self._is_ended or self._is_continued):
             self._is_ended = True
             await self._plan.aclose_sources()
@@ -302,6 +304,12 @@ class Consumer(Closing):
             self._close_generators(line)  # it was ended from outside
         else:
             self._leave(line)
+
+
+async def _lent(wait: Coroutine[Any, Any, None]) -> None:
+    """Wait, and lend the places of the run so long: runs of the stream may need them."""
+    held = HELD.get()
+    await (wait if held is None else while_lent(held, wait))
 
 
 def _error_of(run: Any) -> BaseException:
