@@ -5,6 +5,7 @@ import functools
 import inspect
 import random
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -204,3 +205,26 @@ def test_seeds_that_make_no_sense_are_refused_at_once(seeds, error, text) -> Non
 def test_a_plain_function_is_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"no coroutine function.*async def"):
         explore(lambda: None)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_a_thread_may_call_back_while_the_next_step_is_drawn() -> None:
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        queue = type(loop._ready)(random.Random(1))  # noqa: S311 - as asyncio has it
+        task = asyncio.current_task()
+
+        class Step:
+            """Another callback is added while it is looked at, as threads do."""
+
+            @property
+            def _callback(self) -> object:
+                queue.append(asyncio.Handle(list, (), loop))
+                return task.cancel if task is not None else None
+
+        for _ in range(20):
+            queue.append(Step())
+            queue.append(asyncio.Handle(list, (), loop))
+        taken = [queue.popleft() for _ in range(40)]
+        assert len({*taken}) == 40
+
+    explore(main, seeds=[0])()

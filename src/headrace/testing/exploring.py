@@ -46,7 +46,9 @@ class _ShuffledQueue(deque[asyncio.Handle]):
     def popleft(self) -> asyncio.Handle:
         place = self._draw.randrange(len(self))
         if not _is_step(self[place]):
-            place = next(i for i, each in enumerate(self) if not _is_step(each))
+            # By place: threads may add to it meanwhile, which ends an iteration.
+            places = range(len(self))
+            place = next(i for i in places if not _is_step(self[i]))
         drawn = self[place]
         del self[place]
         return drawn
