@@ -154,6 +154,7 @@ class _Bounded:
     def outcome(self) -> tuple[Outcome | None, BaseException | None]:
         """What it returned or raised; neither if it was left behind."""
         run, task = self._run, self._task
+        run.rarely().body = None
         if not task.done():
             run.rarely().is_last = True
             stopping.leave_behind(run.scope, task, run.name, run.rare.stop)
