@@ -22,10 +22,14 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-@task
-async def sleep(seconds: float) -> float:
+@task(name="sleep")
+async def _sleep(seconds: float) -> float:
     await anyio.sleep(seconds)
     return seconds
+
+
+# What it gives depends on where it is called; so do types, which are tested elsewhere.
+sleep: Any = _sleep
 
 
 @task(retries=10, retry_delay_seconds=0.75)
@@ -223,8 +227,8 @@ async def test_a_block_whose_runs_have_ended_leaves_no_timer() -> None:
             await (await sleep.submit(1))
         await anyio.lowlevel.checkpoint()
 
-        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
-        assert [timer for timer in scheduled if not timer.cancelled()] == []
+        loop: Any = asyncio.get_running_loop()
+        assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
 
 
 async def test_a_body_that_cleans_up_is_waited_for() -> None:
@@ -364,3 +368,26 @@ def test_a_plain_flow_waits_no_longer_than_its_deadline() -> None:
 
     with pytest.raises(DeadlineExceeded):
         outer()
+
+
+async def test_what_is_queued_with_hooks_does_not_start_after_a_deadline() -> None:
+    async def body() -> None:
+        begun.append(now())
+        await anyio.sleep(LONG)
+
+    async def told(of_task: Any, run: Any, state: State[None]) -> None:
+        await anyio.sleep(1)
+        failed.append(state.name)
+
+    begun: list[float] = []
+    failed: list[str] = []
+    it = task(name="it", concurrency_limit=1, on_failure=[told])(body)
+
+    async with Runtime():
+        with deadline(2):
+            await asyncio.gather(
+                *[future.astate() for future in [await it.submit() for _ in range(9)]]
+            )
+
+    assert begun == [0]
+    assert failed == ["TimedOut"] * 9
