@@ -36,7 +36,9 @@ _NOT_BEGUN: Final = frozenset({StateType.PENDING, StateType.SCHEDULED})
 def present_body() -> Any:
     """The run whose body the present code is, if others may wait for it."""
     holder = CURRENT.get(None)
-    return None if holder is None else _waiter(holder)
+    if holder is None or not holder.has_dependants:
+        return None
+    return _waiter(holder)
 
 
 def holders_of(claim: Any) -> list[Any]:
@@ -67,7 +69,9 @@ def begin_wait(runs: Iterable[Any], *, is_any: bool = False) -> Any:
         DeadlockError: They wait for the end of this body.
     """
     holder = CURRENT.get(None)
-    run = None if holder is None else _waiter(holder)
+    if holder is None or not holder.has_dependants:
+        return None
+    run = _waiter(holder)
     if run is not None:
         begin_wait_of(run, lambda: runs, is_any=is_any)
     return run
@@ -119,9 +123,6 @@ def end_wait(run: Any) -> None:
 
 def _waiter(holder: Any) -> Any:
     """The run whose body is at the present code, if others may wait for it."""
-    home = getattr(holder, "home", None)
-    if home is None or not _has_dependants(holder):
-        return None  # a runtime; or a flow run, whose end nobody can wait for
     here = _here()
     if not _is_at(holder, here):
         return None
@@ -133,23 +134,6 @@ def _waiter(holder: Any) -> Any:
             break
         holder = parent
     return holder
-
-
-def _has_dependants(run: Any) -> bool:
-    """Whether it is a task run, or a flow run in one: these alone can be waited for."""
-    if not run.is_flow:
-        return True
-    scope = run.scope
-    while scope is not None:
-        owner = scope.owner
-        if (
-            owner is not None
-            and owner.rare is not None
-            and owner.rare.parent is not None
-        ):
-            return True
-        scope = scope.parent
-    return False
 
 
 def _here() -> Any:

@@ -24,7 +24,7 @@ class FlowRecord(Record):
     """The record of one flow run; the code of its body belongs to it."""
 
     __slots__ = (
-        "__weakref__", "args", "context", "handle", "kwargs", "number", "parent",
+        "__weakref__", "args", "context", "handle", "has_dependants", "kwargs", "number", "parent",
         "spec", "upstreams",
     )  # fmt: skip
 
@@ -57,6 +57,11 @@ class FlowRecord(Record):
             self.scope.keep_results()
         note_parent(self)
         note_flow(self)
+        around = None if parent is None else parent.owner
+        is_called = self.rare is not None and self.rare.parent is not None
+        self.has_dependants = is_called or (
+            around is not None and around.has_dependants
+        )
 
     def view(self) -> FlowRun:
         """See `Record.view`."""

@@ -76,6 +76,8 @@ class Scope:
         "threads", "unseen", "visits", "waiting",
     )  # fmt: skip
 
+    has_dependants: Final = False  # see `headrace.runs.Record`
+
     def __init__(
         self,
         host: Any,

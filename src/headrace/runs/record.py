@@ -66,6 +66,8 @@ class Record:
         "rare", "scope", "settled", "started", "told",
     )  # fmt: skip
 
+    # Whether some run may wait for its end: of flow runs, those in a task alone.
+    has_dependants: bool = True
     spec: Any
     args: tuple[Any, ...]
     kwargs: Any
