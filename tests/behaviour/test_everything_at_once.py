@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final
 
+import hypothesis
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -534,11 +535,12 @@ def test_what_goes_on_at_once_ends_once_within_its_limits() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_same_in_ten_thousand_steps() -> None:
+    slow: Any = [hypothesis.HealthCheck.too_slow]
     run_state_machine_as_test(
         Embedded,
         settings=settings(
             max_examples=250,
             stateful_step_count=40,
-            suppress_health_check=[HealthCheck.too_slow],
+            suppress_health_check=slow,
         ),
     )
