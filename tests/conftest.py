@@ -44,14 +44,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("headrace")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _home_of_no_user(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
-    """Keep what tests store out of the home of whoever runs them."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("headrace")))
-        yield
-
-
 @pytest.fixture
 def anyio_backend() -> object:
     """Virtual time, unless the test or its file is marked ``real_loops``."""

@@ -56,7 +56,7 @@ async def test_a_stream_keeps_no_more_than_its_limit(
 
     most = 0
     async with Runtime(history="off"):
-        stream: Any = same.stream((Item(i) for i in range(5_000)), ordered=ordered)
+        stream: Any = same.stream((Item(i) for i in range(2_000)), ordered=ordered)
         for _ in range(stages - 1):
             stream = stream.then(same)
         async for item in stream:
