@@ -6,7 +6,9 @@ The processor's time counts, as in `test_loop_is_free`: other threads are given 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,16 @@ def anyio_backend() -> object:
     return "asyncio", {"use_uvloop": True}
 
 
+@pytest.fixture
+def without_collector() -> Generator[None]:
+    """It walks all objects of all tests before, on the loop's thread or any other."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
 @pytest.mark.parametrize(
     "options",
     [{"persist_result": True}, {"cache_key_fn": INPUTS}],

@@ -140,15 +140,21 @@ async def await_flow(
 
 
 async def _whole(run: FlowRecord, wait_for: Any) -> Outcome:
-    return await await_inputs(run, run.parent, wait_for) or await _attempts(run)
+    try:
+        return await await_inputs(run, run.parent, wait_for) or await _attempts(run)
+    finally:
+        del run  # see `await_flow`
 
 
 async def _bounded(run: FlowRecord, whole: Coroutine[Any, Any, Outcome]) -> Outcome:
     deadline = DEADLINE.get()
-    if deadline is None:
-        return await whole
-    scheduler = run.scope.scheduler
-    return await under_deadline(deadline, run, scheduler, whole, kind="Flow")
+    try:
+        if deadline is None:
+            return await whole
+        scheduler = run.scope.scheduler
+        return await under_deadline(deadline, run, scheduler, whole, kind="Flow")
+    finally:
+        del run, whole  # see `await_flow`
 
 
 async def _concluded(
