@@ -33,7 +33,7 @@ from headrace._engine.deadlines import (
 )
 from headrace._engine.direct import attempts, tell_of_end
 from headrace._engine.flow_record import FlowRecord
-from headrace._engine.host import Host
+from headrace._engine.host import Host, host_here, host_of
 from headrace._engine.in_place import announce, end
 from headrace._engine.inputs_in_place import await_inputs, block_for_inputs, sources_of
 from headrace._engine.naming import name_here, name_in_task
@@ -101,7 +101,7 @@ async def await_flow(
         CancelledError: The caller was cancelled, and with it the flow run.
     """
     refuse_overdue(spec)
-    host, is_own = _host_here(parent, template)
+    host, is_own = host_here(parent, template)
     run = FlowRecord(spec, args, kwargs, host, parent)
     run.handle = asyncio.current_task()
     _entered(run)
@@ -187,23 +187,6 @@ async def _attempts(run: FlowRecord) -> Outcome:
         del run, outcome  # see `await_flow`
 
 
-def _host_here(parent: Scope | None, template: Host | None) -> tuple[Host, bool]:
-    """The host of a coroutine flow, open on this loop; whether it is its own to close."""
-    scheduler = None if parent is None else parent.scheduler
-    shares = scheduler is not None and scheduler.is_here()
-    host = _host_of(parent, template, shares=shares)
-    if not shares:
-        host.open_here()
-    return host, not shares
-
-
-def _host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
-    if parent is None:
-        return template or Host()
-    host: Host = parent.host
-    return host if shares else host.derived()
-
-
 async def _limited(run: FlowRecord) -> Outcome:
     context = contextvars.copy_context()
     context.run(CURRENT.set, run)
@@ -283,7 +266,7 @@ def call_flow(
     shares = parent is not None and (
         parent.scheduler is None or parent.scheduler.thread_id != get_ident()
     )
-    host = _host_of(parent, template, shares=shares)
+    host = host_of(parent, template, shares=shares)
     run = FlowRecord(spec, args, kwargs, host, parent)
     run.handle = get_ident()
     run.scope.blocks = running_loop()

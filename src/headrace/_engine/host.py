@@ -24,6 +24,7 @@ from headrace._engine.limiting import HostLimits
 from headrace._engine.records import ways_to_note
 from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
+from headrace._engine.scopes import Scope
 from headrace.events import Announcer, Observer
 from headrace.exceptions import ForkedRuntime
 from headrace.futures.watching import settle, tell_loop
@@ -31,7 +32,7 @@ from headrace.middleware import AROUND_NOTHING, Around
 from headrace.runs import RunLog
 from headrace.settings import Settings, current_settings, is_switched_on
 
-__all__ = ("Host",)
+__all__ = ("Host", "host_here", "host_of")
 
 # Threads that are idle end in microseconds; one that is not is left to itself.
 _SECONDS_TO_END: Final = 1.0
@@ -252,3 +253,21 @@ async def _end_of(threads: Threads[Any]) -> None:
     ended: asyncio.Future[None] = loop.create_future()
     threads.close_soon(lambda: tell_loop(loop, settle, ended))
     await asyncio.wait([ended], timeout=_SECONDS_TO_END)
+
+
+def host_here(parent: Scope | None, template: Host | None) -> tuple[Host, bool]:
+    """The host of a coroutine flow, open on this loop; whether it is its own to close."""
+    scheduler = None if parent is None else parent.scheduler
+    shares = scheduler is not None and scheduler.is_here()
+    host = host_of(parent, template, shares=shares)
+    if not shares:
+        host.open_here()
+    return host, not shares
+
+
+def host_of(parent: Scope | None, template: Host | None, *, shares: bool) -> Host:
+    """The host of a flow: that of the scope around, one like it, or one of its own."""
+    if parent is None:
+        return template or Host()
+    host: Host = parent.host
+    return host if shares else host.derived()
