@@ -18,6 +18,7 @@ from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
 from headrace._engine.plans import plan_of
 from headrace._engine.result_steps import (
     PUT_ASIDE,
+    has_looked,
     known_aside,
     put_aside,
     saved_in_task,
@@ -160,9 +161,10 @@ async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:
     known = recall(run)
     try:
         if known is None:
-            await naming.name_in_task(run)
-            if plan is not None and not run.attempts:
-                known = await known_aside(run, plan, scheduler)
+            if run.spec.run_name is not None:
+                await naming.name_in_task(run)
+            if plan is not None and not run.attempts and not has_looked(run):
+                known = plan.at_once(run) or await known_aside(run, plan, scheduler)
         if known is PUT_ASIDE:
             put_aside(scheduler, run)
             return False

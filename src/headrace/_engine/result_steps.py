@@ -27,6 +27,7 @@ from headrace.states import FINAL, StateType
 
 __all__ = (
     "PUT_ASIDE",
+    "has_looked",
     "known_aside",
     "known_here",
     "known_in_task",
@@ -67,12 +68,10 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
 
 
 async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
-    """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`."""
-    if _has_looked(run):
-        return None
-    found: Outcome | None = plan.at_once(run)
-    if found is not None:
-        return found
+    """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`.
+
+    Where `has_looked` is not so, and nothing was found at once.
+    """
 
     async def board(key: str) -> bool | None:
         leads = plan.flights.board(key, run, _teller(scheduler, run))
@@ -107,7 +106,7 @@ def known_here(
         block_on: Waits for a coroutine on the loop of the run.
         scheduler: That of a submitted run, which is put aside rather than wait.
     """
-    if scheduler is not None and _has_looked(run):
+    if scheduler is not None and has_looked(run):
         return None
     found: Outcome | None = plan.at_once(run)
     if found is not None:
@@ -152,7 +151,7 @@ def _board_here(run: Any, plan: Any, key: str, scheduler: Any) -> bool | None:
 # -- submitted runs that are put aside: until they are told, or have their places ----
 
 
-def _has_looked(run: Any) -> bool:
+def has_looked(run: Any) -> bool:
     """Whether a run comes back with its places, having found nothing before."""
     rare = run.rare
     return rare is not None and rare.result is not None and rare.result.has_looked
