@@ -30,6 +30,7 @@ from headrace import (
     Limit,
     Runtime,
     allow_failure,
+    deadline,
     flow,
     get_run_context,
     task,
@@ -37,7 +38,7 @@ from headrace import (
     wait,
 )
 from headrace.caching import MemoryCache
-from headrace.exceptions import HeadraceError
+from headrace.exceptions import DeadlineExceeded, HeadraceError
 from headrace.states import is_allowed
 from headrace.testing import Recorder, ShufflingLoop
 
@@ -347,6 +348,25 @@ class Embedded(RuleBasedStateMachine):
                 numbers, unmapped(script), 0, "submitted"
             )
             self.futures.extend(await mapped)
+
+        self.go(submit())
+
+    @rule(
+        kind=st.sampled_from(KINDS),
+        n=NUMBERS,
+        script=SCRIPTS,
+        seconds=st.sampled_from([0.5, 1, 3]),
+    )
+    def map_under_a_deadline(
+        self, kind: str, n: int, script: Any, seconds: float
+    ) -> None:
+        async def submit() -> None:
+            with contextlib.suppress(DeadlineExceeded), deadline(seconds):
+                mapped = self.world.kinds[kind].map(
+                    range(n, n + 3), unmapped(script), 0, "submitted"
+                )
+                self.futures.extend(mapped)
+                await mapped
 
         self.go(submit())
 
