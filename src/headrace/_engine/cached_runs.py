@@ -256,7 +256,8 @@ class CachedRuns:
         except Exception as error:
             if self._index is self.caches.memory:
                 return None, self.caches.keep_object(value), 0
-            if isinstance(self._inline, HeldValues) or not _is_size(error):
+            is_held = isinstance(self._inline, HeldValues)
+            if is_held or not isinstance(error, ResultTooLarge):
                 raise
         else:
             return blob, None, len(blob)
@@ -267,10 +268,6 @@ class CachedRuns:
 
 def _is_small(entry: CacheEntry) -> bool:
     return entry.inline is not None and len(entry.inline) <= _AT_ONCE_BYTES
-
-
-def _is_size(error: Exception) -> bool:
-    return isinstance(error, ResultTooLarge)
 
 
 def _result_of_call(call: Callable[[], Any]) -> Callable[[], Any]:

@@ -175,10 +175,7 @@ def limit_on(run: Any, face: ThreadFace) -> Generator[None]:
         timers.append(scheduler.loop.call_later(seconds, stop))
 
     def stop() -> None:
-        run.rarely().stop = LIMIT
-        stopping.cancel_scope(run.scope)
-        reason = stopping.why_stopped(run, LIMIT)
-        stopping.stop_thread(scheduler.loop, face, run, reason, interrupt=True)
+        _stop_flow(scheduler, run, face, LIMIT)
 
     def end(_: object) -> None:
         for timer in timers:
@@ -190,6 +187,14 @@ def limit_on(run: Any, face: ThreadFace) -> Generator[None]:
     finally:
         # Timers belong to the loop's thread.
         scheduler.call(end, None)
+
+
+def _stop_flow(scheduler: Any, run: Any, face: ThreadFace, why: str) -> None:
+    """Stop the body of a plain flow, and its runs. On the loop."""
+    run.rarely().stop = why
+    stopping.cancel_scope(run.scope)
+    reason = stopping.why_stopped(run, why)
+    stopping.stop_thread(scheduler.loop, face, run, reason, interrupt=True)
 
 
 @contextmanager
@@ -208,12 +213,8 @@ def stopped_at_deadline(run: Any) -> Generator[None]:
     with stoppable_here(run) as face:
 
         def stop(_: object) -> None:
-            rare = run.rarely()
-            if rare.stop is None:
-                rare.stop = WHY
-                reason = stopping.why_stopped(run, WHY)
-                stopping.cancel_scope(run.scope)
-                stopping.stop_thread(scheduler.loop, face, run, reason, interrupt=True)
+            if run.rarely().stop is None:
+                _stop_flow(scheduler, run, face, WHY)
 
         group.join([run], stop)
         try:

@@ -83,13 +83,12 @@ async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
 async def _taken(run: Any, plan: Any, board: Callable[[str], Any]) -> Outcome | None:
     walk = Walk(plan.known(run))
     for step in walk:
-        with walk.answering():
-            if isinstance(step, Board):
-                walk.answer = await board(step.key)
-            elif isinstance(step, Await):
-                walk.answer = await step.awaitable
-            else:
-                walk.answer = await _in_thread(run, step.call)
+        if isinstance(step, Board):
+            walk.answer = await board(step.key)
+        elif isinstance(step, Await):
+            walk.answer = await step.awaitable
+        else:
+            walk.answer = await _in_thread(run, step.call)
         if walk.is_put_aside:
             return PUT_ASIDE
     return walk.outcome
@@ -120,13 +119,12 @@ def _taken_here(
 ) -> Outcome | None:
     walk = Walk(plan.known(run))
     for step in walk:
-        with walk.answering():
-            if isinstance(step, Board):
-                walk.answer = _board_here(run, plan, step.key, scheduler)
-            elif isinstance(step, Await):
-                walk.answer = block_on(step.awaitable)
-            else:
-                walk.answer = step.call()
+        if isinstance(step, Board):
+            walk.answer = _board_here(run, plan, step.key, scheduler)
+        elif isinstance(step, Await):
+            walk.answer = block_on(step.awaitable)
+        else:
+            walk.answer = step.call()
         if walk.is_put_aside:
             return PUT_ASIDE
     return walk.outcome

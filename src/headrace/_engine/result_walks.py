@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,7 +48,6 @@ class Walk:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._step: Step | None = None
-        self._error: Exception | None = None
         self.answer: Any = None
         self.outcome: Outcome | None = None
 
@@ -57,27 +55,15 @@ class Walk:
         return self
 
     def __next__(self) -> Step:
-        answer, error = self.answer, self._error
-        self.answer = self._error = None
-        steps = self._steps
+        answer, self.answer = self.answer, None
         try:
-            step = steps.send(answer) if error is None else steps.throw(error)
+            self._step = self._steps.send(answer)
         except StopIteration as end:
             self.outcome = end.value
             raise
-        self._step = step
-        return step
-
-    @contextmanager
-    def answering(self) -> Generator[None]:
-        """Let the plan handle what a step raises."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - it may be a user's code
-            self._error = error
+        return self._step
 
     @property
     def is_put_aside(self) -> bool:
         """Whether the run is to wait for another, and not here."""
-        is_board = isinstance(self._step, Board)
-        return is_board and self.answer is None and self._error is None
+        return isinstance(self._step, Board) and self.answer is None

@@ -120,28 +120,25 @@ def _at_limit(scheduler: Any, run: Any) -> None:
 
 def cancel(scheduler: Any, run: Any) -> None:
     """Have a run end as Cancelled. On the loop; may be called again."""
-    if run.is_settled:
-        return
-    rare = run.rarely()
-    if rare.stop is None:
-        if run.handle is None and _withdraw(scheduler, run, _cancelled):
-            return
-        if rare.timer is not None:
-            rare.timer.cancel()
-        _stop(scheduler, run, CANCEL)
+    _end(scheduler, run, CANCEL, _cancelled)
 
 
 def end_at_deadline(scheduler: Any, run: Any) -> None:
     """Have a run end as overdue. On the loop; may be called again."""
+    _end(scheduler, run, DEADLINE, overdue)
+
+
+def _end(scheduler: Any, run: Any, why: str, unbegun: Callable[[Any], Outcome]) -> None:
+    """Withdraw a run that has not begun, with this outcome, or stop it."""
     if run.is_settled:
         return
     rare = run.rarely()
     if rare.stop is None:
-        if run.handle is None and _withdraw(scheduler, run, overdue):
+        if run.handle is None and _withdraw(scheduler, run, unbegun):
             return
         if rare.timer is not None:
             rare.timer.cancel()
-        _stop(scheduler, run, DEADLINE)
+        _stop(scheduler, run, why)
 
 
 def _cancelled(run: Any) -> Outcome:
