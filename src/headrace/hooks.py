@@ -56,7 +56,8 @@ class Hooks:
         retry: Called when an attempt failed and another one will follow.
         ends: For the type of a final state, the hooks of that.
         has_async: Whether any of them runs on the loop.
-        completion: Those of a run that completed, if all of these run on the loop.
+        completion: Those of a run that completed.
+        is_usual: Whether these run on the loop, and none is called before the end.
     """
 
     running: tuple[Hook, ...]
@@ -64,6 +65,7 @@ class Hooks:
     ends: Mapping[StateType, tuple[Hook, ...]]
     has_async: bool
     completion: tuple[Hook, ...]
+    is_usual: bool
 
     def functions(self) -> list[HookFn]:
         """The functions of all of them."""
@@ -91,9 +93,15 @@ class Hooks:
         ends = {kind: made[option] for kind, option in _AT_END.items() if made[option]}
         has_async = any(hook.is_async for hooks in made.values() for hook in hooks)
         completion = made["on_completion"]
-        if not all(hook.is_async for hook in completion):
-            completion = ()
-        return cls(made["on_running"], made["on_retry"], ends, has_async, completion)
+        is_usual = not made["on_running"] and all(hook.is_async for hook in completion)
+        return cls(
+            made["on_running"],
+            made["on_retry"],
+            ends,
+            has_async,
+            completion,
+            is_usual,
+        )
 
 
 def _hooks(name: str, noun: str, option: str, given: object) -> list[Hook]:

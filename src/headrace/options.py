@@ -224,8 +224,7 @@ def task_spec(
         name, options.get("middleware"), is_async=shared["is_async"]
     )
     functions = [fn, *middleware, *(hooks.functions() if hooks is not None else ())]
-    others = ("run_name", "hooks", "results")
-    is_bare = not middleware and all(shared[each] is None for each in others)
+    has_more = middleware or shared["run_name"] is not None or results is not None
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
@@ -234,7 +233,8 @@ def task_spec(
         ),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
         middleware=middleware,
-        is_bare=is_bare,
+        is_bare=not has_more and hooks is None,
+        is_usual=not has_more and (hooks is None or hooks.is_usual),
         # Of its functions, those of the options included.
         is_lasting=shared["run_name"] is None
         and (results is None or results.is_lasting)

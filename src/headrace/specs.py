@@ -56,6 +56,7 @@ class TaskSpec:
         middleware: What goes around the body of each attempt, outermost first.
         is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
             tasks, which must not pay for what the others ask for.
+        is_usual: The same, but for hooks that hear of ends, on the loop.
         is_lasting: Whether nothing is kept alive by keeping this: its functions live
             as long as their module.
         owner: The public task object, for functions of the user that are given it.
@@ -81,6 +82,7 @@ class TaskSpec:
     results: ResultOptions | None = None
     middleware: tuple[Middleware, ...] = ()
     is_bare: bool = True
+    is_usual: bool = True
     is_lasting: bool = False
     owner: Any = None
     facts: Facts | None = field(default=None, init=False)  # made by `facts_of`

@@ -25,8 +25,9 @@ from headrace._concurrency.bodies import (
 from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, lent_here
 from headrace._engine.around import around_here
+from headrace._engine.asking import ask_to_retry, refused
 from headrace._engine.bodies import block_on
-from headrace._engine.coroutine_runs import ask_to_retry, refused, trimmed
+from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
 from headrace._engine.hooking import call_here, hooks_at_end

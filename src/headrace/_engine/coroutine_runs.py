@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from headrace._engine import hooking, naming, stopping
 from headrace._engine.around import around, around_place
+from headrace._engine.asking import finish_asking
+from headrace._engine.completing import end_in_task, end_otherwise
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
@@ -23,19 +25,15 @@ from headrace._engine.result_steps import (
     put_aside,
     saved_in_task,
 )
-from headrace._text import one_line
 from headrace.context import CURRENT
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
-from headrace.states import State, StateType, format_exception
+from headrace.states import StateType
 
 __all__ = (
-    "ask_to_retry",
-    "finish_asking",
     "finish_awaitable",
     "live",
     "plain_value",
-    "refused",
     "trimmed",
 )
 
@@ -67,7 +65,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     spec = run.spec
     if run.upstreams is not None and not put_inputs(run, scheduler):
         return
-    if not (spec.is_bare and run.scope.is_bare):
+    if not (spec.is_usual and run.scope.is_bare):
         await _live_fully(run, scheduler)
         return
     # In this order: other threads may look at any moment.
@@ -89,20 +87,18 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
             outcome = of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
-    if outcome[0] is _COMPLETED and run.rare is None:
+    if outcome[0] is _COMPLETED and run.rare is None and spec.hooks is None:
         # As most runs end: nobody can have ended it, nor wants to hear first.
         scheduler.finish(run, _COMPLETED, outcome[1])
-    elif outcome[0] is _FAILED and must_ask(run, _FAILED):
-        await finish_asking(run, scheduler, outcome)
     else:
-        scheduler.attempt_ended(run, outcome)
+        rest = end_in_task(run, scheduler, outcome)
+        if rest is not None:
+            await rest
     # On 3.12 and later an error reaches this frame through the body's, as its f_back.
     del run, outcome
 
 
-async def _live_fully(  # noqa: C901 - hot as well
-    run: TaskFuture[Any], scheduler: Any
-) -> None:
+async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     """The rest of `live` for a run with more to it: a user's name, hooks, a runner.
 
     Apart, so that the runs of most tasks do not pay for it.
@@ -135,17 +131,7 @@ async def _live_fully(  # noqa: C901 - hot as well
     if plan is not None:
         outcome = await _saved(run, plan, outcome)
     kept(run, outcome)
-    if must_ask(run, outcome[0]):
-        await finish_asking(run, scheduler, outcome)
-    elif (
-        outcome[0] is _COMPLETED
-        and run.rare is None
-        and spec.hooks is not None
-        and spec.hooks.completion
-    ):
-        await hooking.complete_in_task(run, scheduler, outcome[1])
-    else:
-        await hooking.conclude_in_task(run, scheduler, outcome)
+    await end_otherwise(run, scheduler, outcome)
     del run, outcome  # see `live`
 
 
@@ -224,47 +210,6 @@ async def plain_value(value: Any) -> Any:
     if inspect.isasyncgen(value):
         return [item async for item in value]
     return value
-
-
-async def finish_asking(
-    run: TaskFuture[Any], scheduler: Any, outcome: Outcome, answer: object = None
-) -> None:
-    """End an attempt as the user's condition decides; a cancel ends the asking.
-
-    Args:
-        run: The run, its body having failed. The time limit is no more of concern.
-        scheduler: Its scheduler.
-        outcome: How the attempt ended.
-        answer: What the condition said, if it was asked elsewhere: something to await.
-    """
-    stopping.lift_limit(run)
-    allowed = False
-    try:
-        answer = ask_to_retry(run, outcome) if answer is None else answer
-        allowed = bool(await answer if inspect.isawaitable(answer) else answer)
-    except BaseException as error:  # noqa: BLE001 - the condition may raise anything
-        if isinstance(error, Exception):
-            refused(run, error)
-        else:
-            outcome = of_error(run, error)
-    scheduler.attempt_ended(run, outcome, may_go_on=allowed)
-
-
-def ask_to_retry(run: Any, outcome: Outcome) -> Any:
-    """What ``retry_condition_fn(task, task_run, state)`` answers, or its coroutine."""
-    phase, data = outcome
-    state: State[Any] = State(phase, "Failed", time(), data, None, run.run_key())
-    return run.spec.retry.condition(run.spec.owner, run.view(), state)
-
-
-def refused(run: Any, error: BaseException) -> None:
-    """Log a condition that raised; the run is not retried then."""
-    log.error(
-        "retry_condition_fn of '%s' raised %s; the run is not retried",
-        one_line(run.name),
-        one_line(format_exception(error)),
-        exc_info=error,
-    )
 
 
 def trimmed(error: BaseException) -> BaseException:

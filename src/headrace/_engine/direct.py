@@ -15,13 +15,9 @@ from typing import Any, Final
 from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._engine.around import around
+from headrace._engine.asking import ask_to_retry, refused
 from headrace._engine.bodies import in_context, under_limit
-from headrace._engine.coroutine_runs import (
-    ask_to_retry,
-    plain_value,
-    refused,
-    trimmed,
-)
+from headrace._engine.coroutine_runs import plain_value, trimmed
 from headrace._engine.deadlines import under_deadline
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent

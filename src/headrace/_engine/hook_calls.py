@@ -24,6 +24,8 @@ __all__ = (
     "call_hook",
     "call_stoppable",
     "finish_hook",
+    "reads_calls",
+    "report",
 )
 
 log: Final = logging.getLogger("headrace.hooks")
@@ -46,7 +48,7 @@ def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-        _report(hook, run, error)
+        report(hook, run, error)
 
 
 def call_stoppable(
@@ -60,7 +62,7 @@ def call_stoppable(
         try:
             context.run(call_hook, hook, run, state)
         except BaseException as error:  # noqa: BLE001 - see above
-            _report(hook, run, error)
+            report(hook, run, error)
         face.leave(hook)
     except BaseException:  # noqa: BLE001 - see above
         face.leave(hook)
@@ -80,7 +82,7 @@ def begin_hook(hook: Hook, run: Any, state: State[Any]) -> tuple[Any, Any] | Non
     except StopIteration:
         return None
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-        _report(hook, run, error)
+        report(hook, run, error)
         return None
 
 
@@ -109,19 +111,25 @@ async def finish_hook(
     except asyncio.CancelledError as error:
         if not run.is_settled and run.rare is not None and run.rare.stop is not None:
             raise
-        _report(hook, run, error)
+        report(hook, run, error)
     except GeneratorExit:
         raise  # closed from outside
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-        _report(hook, run, error)
+        report(hook, run, error)
+
+
+def reads_calls() -> bool:
+    """Whether somebody reads the line that is logged for each call of a hook."""
+    return log.isEnabledFor(logging.DEBUG)
 
 
 def _note(hook: Hook, run: Any) -> None:
-    if log.isEnabledFor(logging.DEBUG):
+    if reads_calls():
         log.debug("calling the hook %s of %s", hook.name, one_line(run.name))
 
 
-def _report(hook: Hook, run: Any, error: BaseException) -> None:
+def report(hook: Hook, run: Any, error: BaseException) -> None:
+    """Log what a hook raised."""
     log.error(
         "the hook %s of %s failed: %s",
         hook.name,

@@ -33,10 +33,11 @@ from headrace.states import State, StateType
 
 __all__ = (
     "before_retry",
+    "call_all",
     "call_here",
-    "complete_in_task",
     "conclude",
     "conclude_in_task",
+    "finish_without",
     "hooks_at_end",
     "outlast_hooks",
     "tell_in_task",
@@ -98,29 +99,15 @@ async def conclude_in_task(run: Any, scheduler: Any, outcome: Outcome) -> None:
 
     scheduler.attempt_ended(run, outcome, conclude=keep)
     if states:
-        on_stuck = functools.partial(_leave_behind, scheduler, run)
-        await _call_all(run, hooks, states[0], on_stuck)
+        on_stuck = functools.partial(finish_without, scheduler, run)
+        await call_all(run, hooks, states[0], on_stuck)
         scheduler.finish_settled(run)
-
-
-async def complete_in_task(run: Any, scheduler: Any, value: object) -> None:
-    """`conclude_in_task` for a run that completed at once, as most do.
-
-    With `headrace.hooks.Hooks.completion`, and nobody who could have told it to stop.
-    """
-    state = _settled(scheduler, run, _COMPLETED, value)
-    for hook in run.spec.hooks.completion:
-        begun = begin_hook(hook, run, state)
-        if begun is not None:
-            on_stuck = functools.partial(_leave_behind, scheduler, run)
-            await finish_hook(hook, run, begun, on_stuck)
-    scheduler.finish_settled(run)
 
 
 async def tell_in_task(run: Any, scheduler: Any) -> None:
     """Call the hooks of an attempt that begins, in its own asyncio task."""
     hooks, state = run.spec.hooks.running, run.last_state
-    await _call_all(run, hooks, state, lambda _: stopping.cancel(scheduler, run))
+    await call_all(run, hooks, state, lambda _: stopping.cancel(scheduler, run))
 
 
 def before_retry(scheduler: Any, run: Any, then: Callable[[Any], object]) -> None:
@@ -154,13 +141,13 @@ def _have_called(
         then(run)
 
     async def call() -> None:
-        await _call_all(run, hooks, state, on_stuck)
+        await call_all(run, hooks, state, on_stuck)
         then(run)
 
     context.run(scheduler.spawn, call(), name=f"hooks of {run.name}")
 
 
-def _leave_behind(scheduler: Any, run: Any, task: asyncio.Task[Any]) -> None:
+def finish_without(scheduler: Any, run: Any, task: asyncio.Task[Any]) -> None:
     """Finish a run although a hook of its end does not."""
     _leave_hook_behind(run, task)
     scheduler.finish_settled(run)
@@ -170,7 +157,7 @@ def _leave_hook_behind(run: Any, task: asyncio.Task[Any]) -> None:
     stopping.leave_behind(run.scope, task, f"a hook of {run.name}", None)
 
 
-async def _call_all(
+async def call_all(
     run: Any,
     hooks: tuple[Hook, ...],
     state: State[Any],
@@ -229,7 +216,7 @@ async def outlast_hooks(
         settle(over)
 
     async def call() -> None:
-        await _call_all(run, hooks, state, on_stuck)
+        await call_all(run, hooks, state, on_stuck)
         settle(over)
 
     # Held by the variable until it ends, or as a zombie.

@@ -33,7 +33,7 @@ from headrace._engine import (
 )
 from headrace._engine.deferred import why_held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
-from headrace._engine.hook_calls import HookWatch
+from headrace._engine.hook_calls import HookWatch, reads_calls
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
@@ -81,6 +81,8 @@ class Scheduler:
             loop.create_task if loop.get_task_factory() else own
         )
         self.announcer: Announcer | None = host.announcer
+        # Whether somebody is told of every state, or of every hook.
+        self.is_watched = self.announcer is not None or reads_calls()
         self.limits = host.limits
         if self.limits is not None:
             # Instead of a look at each run of the others.
@@ -318,12 +320,19 @@ class Scheduler:
     def finish_settled(self, run: TaskFuture[Any]) -> None:
         """Finish a run whose state is decided, its hooks having been called."""
         if run.phase not in FINAL:
-            self.finish(run, run.settled.type, run.outcome)
+            # As its hooks were told.
+            self.finish(run, run.settled.type, run.outcome, run.ended)
 
-    def finish(self, run: TaskFuture[Any], phase: StateType, outcome: object) -> None:
+    def finish(
+        self,
+        run: TaskFuture[Any],
+        phase: StateType,
+        outcome: object,
+        ended: float | None = None,
+    ) -> None:
         """Give a run its final state, let go of all it needed, wake who waits."""
         run.outcome = outcome
-        run.ended = time()
+        run.ended = ended or time()
         scope = run.scope
         rare, kind = run.rare, type(outcome)
         if kind in self.kept_whole and rare is None and run.spec.is_lasting:

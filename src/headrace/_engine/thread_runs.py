@@ -10,14 +10,9 @@ from typing import Any, Final
 from headrace._concurrency.bodies import ThreadFace
 from headrace._engine import hooking, naming, stopping
 from headrace._engine.around import around_here
+from headrace._engine.asking import ask_to_retry, finish_asking, refused
 from headrace._engine.bodies import block_on
-from headrace._engine.coroutine_runs import (
-    ask_to_retry,
-    finish_asking,
-    finish_awaitable,
-    refused,
-    trimmed,
-)
+from headrace._engine.coroutine_runs import finish_awaitable, trimmed
 from headrace._engine.inputs import substitute_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import (

@@ -113,8 +113,6 @@ class EndedRun(Record):
         self.number, self.links = run.number, run.links
         self.ident = run.run_key()
         self.created, self.ended = run.created, run.ended
-        if run.spec.hooks is not None and run.is_settled:
-            self.ended = run.settled.at  # before its hooks were called
         self.attempts = run.attempts
         if run.attempts:
             self.started = run.started

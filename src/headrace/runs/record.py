@@ -174,9 +174,12 @@ class Record:
         with _LOOKING:
             self.outcome = outcome
             self.ended = time()
-            at = max(self.ended, getattr(self, "started", 0.0) + _TICK)
-            self.settled = state = self._final(phase, at)
+            self.settled = state = self._final(phase, self.time_of_end())
         return state
+
+    def time_of_end(self) -> float:
+        """When it ended, which is after it began."""
+        return max(self.ended, getattr(self, "started", 0.0) + _TICK)
 
     @property
     def is_settled(self) -> bool:

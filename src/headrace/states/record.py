@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import reprlib
 import secrets
+import threading
 import time
 import uuid
 from dataclasses import replace
@@ -23,6 +24,12 @@ __all__ = ("StateRecord",)
 # Of values of these types many are equal, or one and the same, and no run is told by
 # having been given one.
 _COMMON: Final = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+# What `StateRecord.fill_in` sets, and what is held for it.
+_FILLING: Final = threading.Lock()
+_FILLED_IN: Final = frozenset(
+    {"_more", "at", "data", "flow_key", "message", "name", "run_key", "type"}
+)
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -70,16 +77,10 @@ class StateRecord(Generic[R_co]):
         TypeError: For an unknown keyword.
     """
 
+    # `_run`: of a state that is made for hooks, what its unset slots are read of.
     __slots__ = (
-        "_more",
-        "at",
-        "data",
-        "flow_key",
-        "message",
-        "name",
-        "run_key",
-        "type",
-    )
+        "_more", "_run", "at", "data", "flow_key", "message", "name", "run_key", "type",
+    )  # fmt: skip
 
     type: StateType
     name: str
@@ -88,6 +89,7 @@ class StateRecord(Generic[R_co]):
     message: str | None
     run_key: int | None
     flow_key: int | None
+    _run: Any
 
     def __init__(
         self,
@@ -139,6 +141,25 @@ class StateRecord(Generic[R_co]):
             self._extra().details = self._completed_details(details)
         if state_id is not None:
             self._extra().id = str(state_id)
+
+    def fill_in(self) -> None:
+        """Set what hooks seldom read: not done for them when their run completed.
+
+        Such a state leads to its run, which must not outlive the calls of the hooks if
+        somebody keeps the state.
+        """
+        run = self._run
+        if run is None:
+            return
+        at, run_key, flow_key = run.time_of_end(), run.run_key(), run.flow_key()
+        with _FILLING:
+            if self._run is None:
+                return  # another thread was faster
+            self.type, self.name, self.data = _S.COMPLETED, "Completed", run.outcome
+            self.at = at
+            self.message = self._more = None
+            self.run_key, self.flow_key = run_key, flow_key
+            self._run = None
 
     def _extra(self) -> _More:
         if self._more is None:
@@ -283,6 +304,18 @@ class StateRecord(Generic[R_co]):
         return (
             f"{self.name}(message={self.message!r}, type={self.type}, result={result})"
         )
+
+
+def _read_unset(self: StateRecord[Any], name: str) -> Any:
+    """Called for slots that are unset, and for what is no attribute at all."""
+    if name not in _FILLED_IN:
+        raise AttributeError(f"a state has no attribute {name!r}")
+    self.fill_in()
+    return object.__getattribute__(self, name)
+
+
+# Not in the class: to type checkers, every name would be an attribute then.
+StateRecord.__getattr__ = _read_unset  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _checked_type(given: StateType | str) -> StateType:

@@ -1,0 +1,103 @@
+"""The end of a run that completed and has hooks on the loop: a part of the hot path."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from sys import getrefcount
+from time import time
+from typing import Any, Final
+
+from headrace._engine.asking import finish_asking
+from headrace._engine.hook_calls import finish_hook, report
+from headrace._engine.hooking import call_all, conclude_in_task, finish_without
+from headrace._engine.outcomes import Outcome, must_ask
+from headrace.hooks import Hook
+from headrace.runs import TaskRun
+from headrace.states import State, StateType
+
+__all__ = ("end_in_task", "end_otherwise")
+
+_COMPLETED: Final = StateType.COMPLETED
+
+# Made by hand, and the state not filled in: their constructors would take as long as
+# two hooks that do nothing.
+_new: Final[Callable[[Any], Any]] = object.__new__
+_STATE: Final[Any] = State
+_VIEW: Final[Any] = TaskRun
+
+
+def _count_our_references() -> int:
+    """How many refer to a state that nobody keeps: a run, a variable, at times the call."""
+    state = _new(_STATE)
+    run = [state]
+    return getrefcount(state) if run else 0
+
+
+_OURS: Final = _count_our_references()
+
+
+def end_in_task(
+    run: Any, scheduler: Any, outcome: Outcome
+) -> Coroutine[Any, Any, None] | None:
+    """End an attempt in its own asyncio task, which calls the hooks of its end too.
+
+    Args:
+        run: The run; see `headrace.specs.TaskSpec.is_usual`.
+        scheduler: Its scheduler.
+        outcome: How the attempt ended.
+
+    Returns:
+        What to await, if a hook waits for something, for one; else None.
+    """
+    phase, value = outcome
+    hooks = run.spec.hooks
+    if phase is not _COMPLETED or hooks is None or run.rare is not None:
+        return end_otherwise(run, scheduler, outcome)
+    hooks = hooks.completion
+    if scheduler.is_watched or not hooks:
+        return conclude_in_task(run, scheduler, outcome)
+    run.outcome = value
+    run.ended = ended = time()
+    state = _new(_STATE)
+    view = _new(_VIEW)
+    state._run = view._run = run  # noqa: SLF001
+    view._is_brief = False  # noqa: SLF001
+    run.settled = state
+    owner = run.spec.owner
+    for hook in hooks:
+        try:
+            # By a loop, since `send` would raise StopIteration for each hook.
+            rest = hook.fn(owner, view, state).__await__()
+            for yielded in rest:
+                return _complete_later(run, scheduler, hook, (rest, yielded))
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
+            report(hook, run, error)
+    if getrefcount(state) == _OURS and run.log is None:
+        del run.settled  # made anew if somebody looks: fewer objects for the collector
+    else:
+        state.fill_in()
+    scheduler.finish(run, _COMPLETED, value, ended)
+    return None
+
+
+async def _complete_later(
+    run: Any, scheduler: Any, hook: Hook, begun: tuple[Any, Any]
+) -> None:
+    """The rest of `end_in_task`, from a hook on that waits."""
+    state: State[Any] = run.settled
+    state.fill_in()
+    hooks = run.spec.hooks.completion
+    on_stuck = functools.partial(finish_without, scheduler, run)
+    await finish_hook(hook, run, begun, on_stuck)
+    await call_all(run, hooks[hooks.index(hook) + 1 :], state, on_stuck)
+    scheduler.finish_settled(run)
+
+
+def end_otherwise(
+    run: Any, scheduler: Any, outcome: Outcome
+) -> Coroutine[Any, Any, None]:
+    """The same for any run, at more cost."""
+    if must_ask(run, outcome[0]):
+        return finish_asking(run, scheduler, outcome)
+    return conclude_in_task(run, scheduler, outcome)

@@ -1,0 +1,245 @@
+"""The states that coroutine hooks are told of: made in haste, and as good as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import pickle
+import weakref
+from typing import Any
+
+import pytest
+
+from headrace import Runtime, State, StateChanged, flow, task
+from headrace.states import Completed, StateType
+
+pytestmark = pytest.mark.anyio
+
+
+def hooked(*hooks: Any) -> Any:
+    """A coroutine task with these hooks, which gives a list with its argument."""
+
+    @task(on_completion=list(hooks))
+    async def listed(x: int) -> list[int]:
+        return [x]
+
+    return listed
+
+
+@pytest.mark.rule("HOOK-07")
+async def test_a_hook_can_read_every_part_of_the_state() -> None:
+    told: dict[str, Any] = {}
+
+    async def look(_task: Any, run: Any, state: State[Any]) -> None:
+        told.update(
+            type=state.type, name=state.name, message=state.message, data=state.data
+        )
+        told.update(run=run.id, details=state.state_details, timestamp=state.timestamp)
+        told.update(id=state.id, result=state.result(), text=str(state))
+
+    @flow
+    async def around() -> Any:
+        return await (await hooked(look).submit(5))
+
+    flow_state = await around(return_state=True)
+    assert told["type"] is StateType.COMPLETED
+    assert (told["name"], told["message"]) == ("Completed", None)
+    assert told["data"] == told["result"] == flow_state.result() == [5]
+    assert told["details"].task_run_id == told["run"]
+    assert told["details"].flow_run_id == flow_state.state_details.flow_run_id
+    assert told["text"] == "Completed()"
+
+
+async def test_a_state_that_a_hook_keeps_is_the_one_that_the_run_shows() -> None:
+    kept: list[State[Any]] = []
+
+    async def keep(_task: Any, _run: Any, state: State[Any]) -> None:
+        kept.append(state)
+
+    async with Runtime():
+        runs = hooked(keep).map(range(3))
+        assert [await run for run in runs] == [[0], [1], [2]]
+        for run, state in zip(runs, kept, strict=True):
+            assert run.history[-1] is state is run.state
+            assert state.at > run.history[-2].at
+            assert state.state_details.task_run_id == str(run.key)
+
+
+async def test_a_state_that_nobody_keeps_reads_the_same_later() -> None:
+    ids: list[str] = []
+    times: list[Any] = []
+
+    async def look(_task: Any, run: Any, state: State[Any]) -> None:
+        ids.append(run.id)
+        times.append(state.timestamp)
+
+    async with Runtime():
+        run = await hooked(look).submit(1)
+        state = await run.astate()
+    assert state.state_details.task_run_id == ids[0]
+    assert run.history == run.history
+    assert state.timestamp >= times[0]
+    assert [each.type.value for each in run.history] == [
+        "PENDING",
+        "RUNNING",
+        "COMPLETED",
+    ]
+
+
+async def test_what_a_hook_read_as_id_stays_the_id_of_the_state() -> None:
+    ids: list[str] = []
+
+    async def look(_task: Any, run: Any, state: State[Any]) -> None:
+        assert run.state is state
+        ids.append(state.id)
+
+    async with Runtime():
+        run = await hooked(look).submit(1)
+        assert (await run.astate()).id == ids[0]
+
+
+async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive() -> None:
+    kept: list[State[Any]] = []
+
+    async def keep(_task: Any, _run: Any, state: State[Any]) -> None:
+        kept.append(state)
+
+    async with Runtime(history="off"):
+        run: Any = await hooked(keep).submit(1)
+        await run
+        seen = weakref.ref(run)
+        gc.disable()
+        try:
+            del run
+            await asyncio.sleep(0)
+            assert seen() is None
+        finally:
+            gc.enable()
+    assert kept[0].result() == [1]
+    assert kept[0].run_key is not None
+
+
+async def test_a_run_whose_hook_keeps_nothing_dies_with_its_last_reference() -> None:
+    async def look(*_: object) -> None:
+        """Keeps nothing."""
+
+    async with Runtime(history="off"):
+        run: Any = await hooked(look, look).submit(1)
+        await run
+        seen = weakref.ref(run)
+        gc.disable()
+        try:
+            del run
+            await asyncio.sleep(0)
+            assert seen() is None
+        finally:
+            gc.enable()
+
+
+async def test_the_state_can_be_pickled_compared_and_copied_in_a_hook() -> None:
+    read: list[State[Any]] = []
+
+    async def look(_task: Any, _run: Any, state: State[Any]) -> None:
+        read.append(pickle.loads(pickle.dumps(state)))
+        assert state == read[0]
+        assert hash(state) == hash(read[0])
+        assert state.copy(update={"data": 7}).result() == 7
+        assert state != Completed(data=[1])
+
+    async with Runtime():
+        run = await hooked(look).submit(1)
+        await run
+    assert read[0] == run.state
+
+
+async def test_a_state_has_no_other_attributes_than_a_state_has() -> None:
+    errors: list[str] = []
+
+    async def look(_task: Any, _run: Any, state: Any) -> None:
+        assert not hasattr(state, "resutl")
+        try:
+            _ = state.resutl
+        except AttributeError as error:
+            errors.append(str(error))
+
+    async with Runtime():
+        await (await hooked(look).submit(1))
+    assert errors == ["a state has no attribute 'resutl'"]
+
+
+@pytest.mark.rule("HOOK-04")
+async def test_hooks_that_wait_and_hooks_that_do_not_keep_their_order() -> None:
+    told: list[tuple[str, bool]] = []
+
+    def named(name: str, naps: int) -> Any:
+        async def hook(_task: Any, run: Any, state: State[Any]) -> None:
+            for _ in range(naps):
+                await asyncio.sleep(0)
+            told.append((name, run.state is state))
+
+        return hook
+
+    names = [("a", 0), ("b", 3), ("c", 0), ("d", 1)]
+    async with Runtime():
+        await (await hooked(*(named(*each) for each in names)).submit(1))
+    assert told == [(name, True) for name, _ in names]
+
+
+@pytest.mark.rule("HOOK-06")
+async def test_one_that_fails_at_once_and_one_that_fails_later_harm_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[str] = []
+
+    async def fail(*_: object) -> None:
+        raise KeyError("at once")
+
+    async def fail_later(*_: object) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("later")
+
+    async def tell(*_: object) -> None:
+        told.append("told")
+
+    async with Runtime():
+        run = await hooked(fail, tell, fail_later, fail, tell).submit(1)
+        assert await run == [1]
+    assert told == ["told", "told"]
+    failures = [each for each in caplog.records if each.name == "headrace.hooks"]
+    assert len(failures) == 3
+
+
+async def test_observers_hear_the_same_state_before_the_hooks() -> None:
+    heard: list[Any] = []
+
+    class Listener:
+        def on_event(self, event: StateChanged) -> None:
+            heard.append(event.after)
+
+    async def tell(_task: Any, _run: Any, state: State[Any]) -> None:
+        heard.append(state)
+
+    async with Runtime(observers=[Listener()]):
+        await (await hooked(tell).submit(1))
+    assert [each.type.value for each in heard] == [
+        "PENDING",
+        "RUNNING",
+        "COMPLETED",
+        "COMPLETED",
+    ]
+    assert heard[2] is heard[3]
+
+
+async def test_a_hook_that_waits_is_told_of_one_state_that_all_others_see() -> None:
+    async with Runtime() as runtime:
+        seen: list[Any] = []
+
+        async def look(_task: Any, run: Any, state: State[Any]) -> None:
+            await asyncio.sleep(0)
+            seen.append((state, run.state, runtime.runs.get(run.id)))
+
+        run = await hooked(look).submit(1)
+        await run
+        state, shown, found = seen[0]
+        assert found is not None
+        assert state is shown is run.state
