@@ -57,7 +57,9 @@ class Hooks:
         ends: For the type of a final state, the hooks of that.
         has_async: Whether any of them runs on the loop.
         completion: Those of a run that completed.
-        is_usual: Whether these run on the loop, and none is called before the end.
+        is_plain: Whether these run in threads, all of them.
+        is_usual: Whether all of these run in the same place, and none is called before
+            the end.
     """
 
     running: tuple[Hook, ...]
@@ -65,6 +67,7 @@ class Hooks:
     ends: Mapping[StateType, tuple[Hook, ...]]
     has_async: bool
     completion: tuple[Hook, ...]
+    is_plain: bool
     is_usual: bool
 
     def functions(self) -> list[HookFn]:
@@ -93,14 +96,15 @@ class Hooks:
         ends = {kind: made[option] for kind, option in _AT_END.items() if made[option]}
         has_async = any(hook.is_async for hooks in made.values() for hook in hooks)
         completion = made["on_completion"]
-        is_usual = not made["on_running"] and all(hook.is_async for hook in completion)
+        kinds = {hook.is_async for hook in completion}
         return cls(
             made["on_running"],
             made["on_retry"],
             ends,
             has_async,
             completion,
-            is_usual,
+            is_plain=kinds == {False},
+            is_usual=not made["on_running"] and len(kinds) < len({True, False}),
         )
 
 

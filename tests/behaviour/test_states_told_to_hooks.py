@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,9 @@ from headrace import Runtime, State, StateChanged, flow, task
 from headrace.states import Completed, StateType
 
 pytestmark = pytest.mark.anyio
+
+
+Hooked = Callable[..., Any]
 
 
 def hooked(*hooks: Any) -> Any:
@@ -26,8 +31,26 @@ def hooked(*hooks: Any) -> Any:
     return listed
 
 
+def as_plain(hook: Any) -> Any:
+    """A coroutine hook that waits for nothing, as a plain one."""
+
+    def plain(*told: Any) -> None:
+        with contextlib.suppress(StopIteration):
+            hook(*told).send(None)
+
+    return plain
+
+
+@pytest.fixture(params=["coroutine", "plain"])
+def hooked_with(request: pytest.FixtureRequest) -> Hooked:
+    """`hooked`, its hooks called on the loop, or in threads."""
+    if request.param == "coroutine":
+        return hooked
+    return lambda *hooks: hooked(*map(as_plain, hooks))
+
+
 @pytest.mark.rule("HOOK-07")
-async def test_a_hook_can_read_every_part_of_the_state() -> None:
+async def test_a_hook_can_read_every_part_of_the_state(hooked_with: Hooked) -> None:
     told: dict[str, Any] = {}
 
     async def look(_task: Any, run: Any, state: State[Any]) -> None:
@@ -39,7 +62,7 @@ async def test_a_hook_can_read_every_part_of_the_state() -> None:
 
     @flow
     async def around() -> Any:
-        return await (await hooked(look).submit(5))
+        return await (await hooked_with(look).submit(5))
 
     flow_state = await around(return_state=True)
     assert told["type"] is StateType.COMPLETED
@@ -50,14 +73,16 @@ async def test_a_hook_can_read_every_part_of_the_state() -> None:
     assert told["text"] == "Completed()"
 
 
-async def test_a_state_that_a_hook_keeps_is_the_one_that_the_run_shows() -> None:
+async def test_a_state_that_a_hook_keeps_is_the_one_that_the_run_shows(
+    hooked_with: Hooked,
+) -> None:
     kept: list[State[Any]] = []
 
     async def keep(_task: Any, _run: Any, state: State[Any]) -> None:
         kept.append(state)
 
     async with Runtime():
-        runs = hooked(keep).map(range(3))
+        runs = hooked_with(keep).map(range(3))
         assert [await run for run in runs] == [[0], [1], [2]]
         for run, state in zip(runs, kept, strict=True):
             assert run.history[-1] is state is run.state
@@ -65,7 +90,9 @@ async def test_a_state_that_a_hook_keeps_is_the_one_that_the_run_shows() -> None
             assert state.state_details.task_run_id == str(run.key)
 
 
-async def test_a_state_that_nobody_keeps_reads_the_same_later() -> None:
+async def test_a_state_that_nobody_keeps_reads_the_same_later(
+    hooked_with: Hooked,
+) -> None:
     ids: list[str] = []
     times: list[Any] = []
 
@@ -74,7 +101,7 @@ async def test_a_state_that_nobody_keeps_reads_the_same_later() -> None:
         times.append(state.timestamp)
 
     async with Runtime():
-        run = await hooked(look).submit(1)
+        run = await hooked_with(look).submit(1)
         state = await run.astate()
     assert state.state_details.task_run_id == ids[0]
     assert run.history == run.history
@@ -86,7 +113,9 @@ async def test_a_state_that_nobody_keeps_reads_the_same_later() -> None:
     ]
 
 
-async def test_what_a_hook_read_as_id_stays_the_id_of_the_state() -> None:
+async def test_what_a_hook_read_as_id_stays_the_id_of_the_state(
+    hooked_with: Hooked,
+) -> None:
     ids: list[str] = []
 
     async def look(_task: Any, run: Any, state: State[Any]) -> None:
@@ -94,18 +123,20 @@ async def test_what_a_hook_read_as_id_stays_the_id_of_the_state() -> None:
         ids.append(state.id)
 
     async with Runtime():
-        run = await hooked(look).submit(1)
+        run = await hooked_with(look).submit(1)
         assert (await run.astate()).id == ids[0]
 
 
-async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive() -> None:
+async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive(
+    hooked_with: Hooked,
+) -> None:
     kept: list[State[Any]] = []
 
     async def keep(_task: Any, _run: Any, state: State[Any]) -> None:
         kept.append(state)
 
     async with Runtime(history="off"):
-        run: Any = await hooked(keep).submit(1)
+        run: Any = await hooked_with(keep).submit(1)
         await run
         seen = weakref.ref(run)
         gc.disable()
@@ -119,12 +150,14 @@ async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive() -> None:
     assert kept[0].run_key is not None
 
 
-async def test_a_run_whose_hook_keeps_nothing_dies_with_its_last_reference() -> None:
+async def test_a_run_whose_hook_keeps_nothing_dies_with_its_last_reference(
+    hooked_with: Hooked,
+) -> None:
     async def look(*_: object) -> None:
         """Keeps nothing."""
 
     async with Runtime(history="off"):
-        run: Any = await hooked(look, look).submit(1)
+        run: Any = await hooked_with(look, look).submit(1)
         await run
         seen = weakref.ref(run)
         gc.disable()
@@ -136,7 +169,9 @@ async def test_a_run_whose_hook_keeps_nothing_dies_with_its_last_reference() -> 
             gc.enable()
 
 
-async def test_the_state_can_be_pickled_compared_and_copied_in_a_hook() -> None:
+async def test_the_state_can_be_pickled_compared_and_copied_in_a_hook(
+    hooked_with: Hooked,
+) -> None:
     read: list[State[Any]] = []
 
     async def look(_task: Any, _run: Any, state: State[Any]) -> None:
@@ -147,12 +182,14 @@ async def test_the_state_can_be_pickled_compared_and_copied_in_a_hook() -> None:
         assert state != Completed(data=[1])
 
     async with Runtime():
-        run = await hooked(look).submit(1)
+        run = await hooked_with(look).submit(1)
         await run
     assert read[0] == run.state
 
 
-async def test_a_state_has_no_other_attributes_than_a_state_has() -> None:
+async def test_a_state_has_no_other_attributes_than_a_state_has(
+    hooked_with: Hooked,
+) -> None:
     errors: list[str] = []
 
     async def look(_task: Any, _run: Any, state: Any) -> None:
@@ -163,7 +200,7 @@ async def test_a_state_has_no_other_attributes_than_a_state_has() -> None:
             errors.append(str(error))
 
     async with Runtime():
-        await (await hooked(look).submit(1))
+        await (await hooked_with(look).submit(1))
     assert errors == ["a state has no attribute 'resutl'"]
 
 

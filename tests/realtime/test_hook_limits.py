@@ -124,3 +124,35 @@ async def test_a_plain_run_whose_hook_blocks_its_thread_is_cancelled() -> None:
     assert state is not None
     assert state.name == "Cancelled"
     assert (abandoned, ran) == (1, [])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 64])
+async def test_runs_behind_a_hook_that_does_not_stop_are_told_of(
+    threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go = threading.Lock()
+    let_go.acquire()
+    told: list[str] = []
+
+    def blocked(_task: Any, run: Any, _state: Any) -> None:
+        if run.dynamic_key == "0":
+            let_go.acquire(timeout=SOON)
+            let_go.release()
+
+    def tell(_task: Any, run: Any, _state: Any) -> None:
+        told.append(run.dynamic_key)
+
+    @task(on_completion=[blocked, tell])
+    async def same(x: int) -> int:
+        return x
+
+    began = time.monotonic()
+    with temporary_settings(hook_timeout_seconds=LIMIT, abandon_after_seconds=LIMIT):
+        async with Runtime(max_threads=threads):
+            runs = same.map(range(20))
+            assert [await run for run in runs] == list(range(20))
+    assert time.monotonic() - began < LIMIT * 2 + 4 * 0.25
+    let_go.release()
+
+    assert sorted(told, key=int) == [str(number) for number in range(20)]
+    assert caplog.text.count("goes on after its limit; it is left behind") == 1

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from headrace._engine.asking import finish_asking
 from headrace._engine.hook_calls import finish_hook, report
+from headrace._engine.hook_threads import HookJob
 from headrace._engine.hooking import call_all, conclude_in_task, finish_without
 from headrace._engine.outcomes import Outcome, must_ask
 from headrace.hooks import Hook
@@ -54,16 +55,18 @@ def end_in_task(
     hooks = run.spec.hooks
     if phase is not _COMPLETED or hooks is None or run.rare is not None:
         return end_otherwise(run, scheduler, outcome)
-    hooks = hooks.completion
+    hooks, is_plain = hooks.completion, hooks.is_plain
     if scheduler.is_watched or not hooks:
         return conclude_in_task(run, scheduler, outcome)
     run.outcome = value
     run.ended = ended = time()
-    state = _new(_STATE)
-    view = _new(_VIEW)
+    state, view = _new(_STATE), _new(_VIEW)
     state._run = view._run = run  # noqa: SLF001
     view._is_brief = False  # noqa: SLF001
     run.settled = state
+    if is_plain:
+        scheduler.hook_line.add(HookJob(run, hooks, state, None, _finish_later))
+        return None
     owner = run.spec.owner
     for hook in hooks:
         try:
@@ -79,6 +82,16 @@ def end_in_task(
         state.fill_in()
     scheduler.finish(run, _COMPLETED, value, ended)
     return None
+
+
+def _finish_later(run: Any) -> None:
+    """The rest of `end_in_task`, when the hooks have been called in a thread."""
+    state = run.settled
+    if getrefcount(state) == _OURS and run.log is None:
+        del run.settled  # as above: a call would take longer than the two hooks there
+    else:
+        state.fill_in()
+    run.scope.scheduler.finish(run, _COMPLETED, run.outcome, run.ended)
 
 
 async def _complete_later(

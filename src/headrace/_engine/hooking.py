@@ -16,12 +16,13 @@ from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
 from headrace._engine.hook_calls import (
-    HookJob,
     begin_hook,
     call_hook,
     call_stoppable,
     finish_hook,
+    note_call,
 )
+from headrace._engine.hook_threads import HookJob
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scopes import context_of
 from headrace._text import one_line
@@ -131,9 +132,8 @@ def _have_called(
     then: Callable[[Any], object],
 ) -> None:
     """Have hooks called, and then ``then(run)`` on the loop. Waits for nothing."""
-    context = context_of(run)
     if not any(hook.is_async for hook in hooks):
-        HookJob(scheduler, run, hooks, state, context, then).start()
+        scheduler.hook_line.add(HookJob(run, hooks, state, None, then))
         return
 
     def on_stuck(task: asyncio.Task[Any]) -> None:
@@ -144,7 +144,7 @@ def _have_called(
         await call_all(run, hooks, state, on_stuck)
         then(run)
 
-    context.run(scheduler.spawn, call(), name=f"hooks of {run.name}")
+    context_of(run).run(scheduler.spawn, call(), name=f"hooks of {run.name}")
 
 
 def finish_without(scheduler: Any, run: Any, task: asyncio.Task[Any]) -> None:
@@ -187,11 +187,11 @@ async def _in_threads(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> N
     def then(_: object) -> None:
         tell_loop(loop, settle, over)
 
-    job = HookJob(scheduler, run, hooks, state, context_of(run), then)
+    job = HookJob(run, hooks, state, context_of(run), then)
     if scheduler.is_here():
-        job.start()
+        scheduler.hook_line.add(job)
     else:
-        scheduler.call(HookJob.start, job)
+        scheduler.call(scheduler.hook_line.add, job)
     await over
 
 
@@ -247,6 +247,7 @@ def call_here(
         if hook.is_async:
             block_on(outlast_hooks(run, (hook,), state))
         else:
+            note_call(hook, run)
             context.run(call_hook, hook, run, state)
 
 
@@ -261,6 +262,7 @@ def tell_in_thread(
             continue
         limit = _LimitHere(scheduler, run, face, hook)
         scheduler.call(limit.start, None)
+        note_call(hook, run)
         call_stoppable(face, context, hook, run, state)
         scheduler.call(limit.end, None)
 

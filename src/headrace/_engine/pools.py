@@ -20,7 +20,7 @@ class Pools:
         host: Says how many threads there may be.
     """
 
-    __slots__ = ("_all", "_host", "_perform", "_savers", "_workers")
+    __slots__ = ("_all", "_hook_threads", "_host", "_perform", "_savers", "_workers")
 
     def __init__(self, perform: Callable[..., None], host: Any) -> None:
         self._perform = perform
@@ -28,6 +28,7 @@ class Pools:
         self._all: list[Threads[Any]] = []
         self._workers: Threads[Any] | None = None
         self._savers: Threads[Any] | None = None
+        self._hook_threads: Threads[Any] | None = None
 
     def __iter__(self) -> Iterator[Threads[Any]]:
         return iter(self._all)
@@ -44,10 +45,16 @@ class Pools:
             self._savers = self.new(_MOST_SAVERS)
         return self._savers
 
+    def hook_threads(self) -> Threads[Any]:
+        """Those that call plain hooks: long bodies do not keep a run from ending."""
+        if self._hook_threads is None:
+            self._hook_threads = self.new(None)
+        return self._hook_threads
+
     def own(self) -> list[Threads[Any]]:
         """Those that end with the host; those of a flow's runner end with that."""
-        both = (self._workers, self._savers)
-        return [threads for threads in both if threads is not None]
+        all_own = (self._workers, self._savers, self._hook_threads)
+        return [threads for threads in all_own if threads is not None]
 
     def new(self, limit: int | None) -> Threads[Any]:
         """Another pool, of so many bodies at once; None for as the host says."""

@@ -33,7 +33,8 @@ from headrace._engine import (
 )
 from headrace._engine.deferred import why_held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
-from headrace._engine.hook_calls import HookWatch, reads_calls
+from headrace._engine.hook_calls import reads_calls
+from headrace._engine.hook_threads import HookLine
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
@@ -98,7 +99,7 @@ class Scheduler:
         perform = functools.partial(thread_runs.perform, self)
         self.pools = Pools(perform, host)
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
-        self.hook_watch = HookWatch(self)
+        self.hook_line = HookLine(self)
         ways = ways_to_note(host.log, is_derived=host.is_derived)
         self.keep, self.kept_whole, self.not_noted = ways
         self.until_trim = TRIM_AFTER
