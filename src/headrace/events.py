@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 
 from headrace._text import shown
 from headrace.runs import FlowRun, Record, TaskRun
-from headrace.states import State
+from headrace.states import State, StateType
 
 __all__ = ("Announcer", "Observer", "StateChanged")
+
+_COMPLETED: Final = StateType.COMPLETED
 
 log: Final = logging.getLogger("headrace.events")
 
@@ -81,8 +83,10 @@ class Announcer:
 
     def announce(self, run: Record) -> None:
         """Note and tell that a run has entered its latest state. On its loop."""
-        self.note(run)
-        self.tell(run)
+        if self._note is not None:
+            self._note(run)
+        if self._observers:
+            self.tell(run)
 
     def note(self, run: Record) -> None:
         """Do what is to be done at once. Any thread; follow with `tell` on the loop."""
@@ -95,20 +99,22 @@ class Announcer:
         Always on the loop of that run. So the news of a thread may arrive late, and
         are told in order all the same, and once.
         """
-        if not self._observers:
-            return
+        if self._observers and self._tell_of_news(run):
+            run.forget_states()
+
+    def _tell_of_news(self, run: Record) -> bool:
+        """Whether it has completed; a call of its own, so that it refers to no state."""
         before, news = run.news()
         view = run.view()
         for after in news:
-            self._publish(StateChanged(view, before, after))
+            event = StateChanged(view, before, after)
+            for observer in self._observers:
+                try:
+                    observer.on_event(event)
+                except BaseException as error:  # noqa: BLE001 - it may raise anything
+                    self._drop(observer, error)
             before = after
-
-    def _publish(self, event: StateChanged) -> None:
-        for observer in self._observers:
-            try:
-                observer.on_event(event)
-            except BaseException as error:  # noqa: BLE001 - an observer may raise anything
-                self._drop(observer, error)
+        return before is not None and before.type is _COMPLETED
 
     def _drop(self, failed: Observer, error: BaseException) -> None:
         with self._lock:

@@ -16,6 +16,7 @@ from headrace._engine.outcomes import Outcome, must_ask
 from headrace.hooks import Hook
 from headrace.runs import TaskRun
 from headrace.states import State, StateType
+from headrace.states.record import OUR_REFERENCES
 
 __all__ = ("end_in_task", "end_otherwise")
 
@@ -26,16 +27,6 @@ _COMPLETED: Final = StateType.COMPLETED
 _new: Final[Callable[[Any], Any]] = object.__new__
 _STATE: Final[Any] = State
 _VIEW: Final[Any] = TaskRun
-
-
-def _count_our_references() -> int:
-    """How many refer to a state that nobody keeps: a run, a variable, at times the call."""
-    state = _new(_STATE)
-    run = [state]
-    return getrefcount(state) if run else 0
-
-
-_OURS: Final = _count_our_references()
 
 
 def end_in_task(
@@ -76,7 +67,7 @@ def end_in_task(
                 return _complete_later(run, scheduler, hook, (rest, yielded))
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             report(hook, run, error)
-    if getrefcount(state) == _OURS and run.log is None:
+    if getrefcount(state) == OUR_REFERENCES and run.log is None:
         del run.settled  # made anew if somebody looks: fewer objects for the collector
     else:
         state.fill_in()
@@ -87,7 +78,7 @@ def end_in_task(
 def _finish_later(run: Any) -> None:
     """The rest of `end_in_task`, when the hooks have been called in a thread."""
     state = run.settled
-    if getrefcount(state) == _OURS and run.log is None:
+    if getrefcount(state) == OUR_REFERENCES and run.log is None:
         del run.settled  # as above: a call would take longer than the two hooks there
     else:
         state.fill_in()

@@ -12,6 +12,7 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from sys import getrefcount
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,7 +20,7 @@ from headrace.exceptions import CancelledRun, UpstreamTaskError
 from headrace.states.details import StateDetails, seconds_of, uuid_text
 from headrace.states.kinds import FINAL, StateType
 
-__all__ = ("StateRecord",)
+__all__ = ("OUR_REFERENCES", "StateRecord")
 
 # Of values of these types many are equal, or one and the same, and no run is told by
 # having been given one.
@@ -184,6 +185,11 @@ class StateRecord(Generic[R_co]):
     # -- What it is -----------------------------------------------------------
 
     @property
+    def has_more(self) -> bool:
+        """Whether its id or details were read or given, or it holds a trace."""
+        return self._more is not None
+
+    @property
     def id(self) -> str:
         """The id of this very state, as a UUID text; drawn when first read."""
         extra = self._extra()
@@ -304,6 +310,18 @@ class StateRecord(Generic[R_co]):
         return (
             f"{self.name}(message={self.message!r}, type={self.type}, result={result})"
         )
+
+
+def _count_our_references() -> int:
+    make: Any = object.__new__
+    state = make(StateRecord)
+    run = [state]
+    return getrefcount(state) if run else 0
+
+
+# How many refer to a state that nobody keeps where these are counted: what holds it, a
+# variable, and at times the call.
+OUR_REFERENCES: Final = _count_our_references()
 
 
 def _read_unset(self: StateRecord[Any], name: str) -> Any:
