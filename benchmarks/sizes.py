@@ -55,7 +55,8 @@ def ours(what: str) -> Case:
             if what != "queued":
                 await futures.aresult()
             if what == "looked at":
-                _ = [future.history for future in futures]
+                for future in futures:
+                    _ = future.history
             return traced.stop(futures)
 
     return case

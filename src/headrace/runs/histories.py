@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -32,6 +34,11 @@ _TICK: Final = 1.5e-6
 # Held only to make states that somebody asked for, never on the way of a run.
 # Re-entered when making a state draws the id of the flow run.
 LOOKING: Final = threading.RLock()
+
+
+# The runs whose states were looked at last, of which a caller may still hold a list.
+_LOOKED_AT: Final[deque[weakref.ref[Any]]] = deque()
+_STILL_IN_USE: Final = 4
 
 
 class History:
@@ -112,6 +119,7 @@ class History:
         """Every state so far, in order; the same objects at every look."""
         self.run_key()
         with LOOKING:
+            _note_look(self)
             return list(self._caught_up())
 
     @property
@@ -132,6 +140,7 @@ class History:
             return log[-1]
         self.run_key()
         with LOOKING:
+            _note_look(self)
             if self.log is not None or self.phase not in FINAL:
                 return self._caught_up()[-1]
             # Alone: most who look do so once, after the end, and ask for no history.
@@ -189,9 +198,17 @@ class History:
 
         They are made anew, and alike, if somebody looks.
         """
-        log = self.log
-        if log is None or self.phase is not _COMPLETED or self.rare is not None:
+        if self.phase is not _COMPLETED or self.rare is not None:
             return
+        log = self.log
+        if log is None:
+            state: State[Any] | None = getattr(self, "settled", None)
+            if state is None or getrefcount(state) != OUR_REFERENCES or state.has_more:
+                return
+            del self.settled
+            return
+        if getrefcount(log) != OUR_REFERENCES:
+            return  # another thread is about to take a state from it
         for state in log:
             if getrefcount(state) != OUR_REFERENCES or state.has_more:
                 return
@@ -306,3 +323,20 @@ class History:
         """Seconds spent in Running, over all attempts."""
         steps = pairwise(self.history)
         return sum(after.at - at.at for at, after in steps if at.type is _RUNNING)
+
+
+def _note_look(run: History) -> None:
+    """Somebody looks at the states of a run, and at those of others no more, it seems.
+
+    So what is read of many runs, one after the other, does not pile up.
+    """
+    if _LOOKED_AT and _LOOKED_AT[-1]() is run:
+        return
+    try:
+        _LOOKED_AT.append(weakref.ref(run))
+    except TypeError:
+        return  # what stays of a run that is gone
+    if len(_LOOKED_AT) > _STILL_IN_USE:
+        before = _LOOKED_AT.popleft()()
+        if before is not None:
+            before.forget_states()
