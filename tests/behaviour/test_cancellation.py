@@ -136,6 +136,28 @@ async def test_a_queued_coroutine_run_never_starts() -> None:
     assert sorted(begun) == list(range(1, 499))
 
 
+async def test_a_queued_run_never_starts_while_hooks_hear_of_its_end() -> None:
+    begun: list[int] = []
+    heard: list[str] = []
+
+    async def hear(_: Any, run: Any, state: Any) -> None:
+        await asyncio.sleep(1)
+        heard.append(state.name)
+
+    @task(on_cancellation=[hear])
+    async def body(n: int) -> None:
+        begun.append(n)
+
+    async with Runtime():
+        futures = body.map(range(200))
+        futures[199].cancel()
+        await futures[198]
+
+    assert futures[199].state.name == "Cancelled"
+    assert heard == ["Cancelled"]
+    assert sorted(begun) == list(range(199))
+
+
 async def test_a_queued_plain_run_never_starts() -> None:
     begun: list[int] = []
     go = threading.Event()

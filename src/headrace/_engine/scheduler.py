@@ -251,13 +251,15 @@ class Scheduler:
     def fill(self) -> None:
         """Start what is ready, as far as the window allows.
 
-        EndedRun true: while something is ready, a first step is due, and it calls this.
-        So no run is forgotten.
+        While something is ready, a first step is due, and it calls this: so no run is
+        forgotten.
         """
         ready = self.ready
         while ready and self.starting < WINDOW:
             run = ready.popleft()
-            if run.phase is _PENDING or run.phase is _SCHEDULED:
+            if run.phase is not _PENDING and run.phase is not _SCHEDULED:
+                continue  # it was withdrawn
+            if run.spec.hooks is None or not run.is_settled:  # or is, after its hooks
                 self._start(run)
 
     def _start(self, run: TaskFuture[Any]) -> None:
