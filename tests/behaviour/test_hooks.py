@@ -407,6 +407,56 @@ async def test_hooks_hear_of_a_run_cancelled_before_it_began(kinds: str) -> None
     assert notes.names == ["cancellation"]
 
 
+def body_that_waits(make: Any, notes: Notes, kinds: str) -> Any:
+    @make(**notes.all(kinds))
+    def wait() -> None:
+        long.submit().result()
+
+    return wait
+
+
+def retried_body(make: Any, notes: Notes, kinds: str) -> Any:
+    @make(retries=1, retry_delay_seconds=1000, **notes.all(kinds))
+    def fail() -> None:
+        raise ValueError("again")
+
+    return fail
+
+
+def body_that_is_held_up(make: Any, notes: Notes, kinds: str) -> Any:
+    held_up = make(**notes.all(kinds))(lambda _: None)
+    return lambda: held_up(long.submit())
+
+
+@task
+async def long() -> None:
+    await asyncio.sleep(1000)
+
+
+@KINDS
+@pytest.mark.parametrize("make", [task, flow])
+@pytest.mark.parametrize("kind", [body_that_waits, retried_body, body_that_is_held_up])
+async def test_hooks_hear_of_a_run_in_place_in_a_plain_body_that_is_cancelled(
+    kind: Any, make: Any, kinds: str
+) -> None:
+    notes = Notes()
+    inner = kind(make, notes, kinds)
+
+    @task
+    def outer() -> None:
+        inner()
+
+    async with Runtime() as runtime:
+        future = await outer.submit()
+        await asyncio.sleep(10)
+        future.cancel()
+        await future.astate()
+        assert runtime.stats()["abandoned_threads"] == 0
+
+    assert notes.names[-1] == "cancellation"
+    assert notes.names.count("cancellation") == 1
+
+
 @KINDS
 async def test_a_caller_that_is_cancelled_has_the_hooks_called_first(
     kinds: str,

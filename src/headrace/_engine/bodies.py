@@ -165,12 +165,18 @@ async def contained(
 
 
 def block_on(
-    scheduler: Any, coro: Coroutine[Any, Any, Any], context: Context, what: str
+    scheduler: Any,
+    coro: Coroutine[Any, Any, Any],
+    context: Context,
+    what: str,
+    *,
+    stoppable: bool = True,
 ) -> Any:
     """Run a coroutine on a scheduler's loop and block this thread for its value.
 
     If this thread is told to stop meanwhile, the coroutine is cancelled and waited
-    for.
+    for. It may have been told so already: what has to be done in every case is not
+    ``stoppable``.
 
     Raises:
         BlockedLoop: The loop is the one of this very thread.
@@ -193,7 +199,9 @@ def block_on(
 
     try:
         block_until(
-            lambda fire: scheduler.call(start, fire), look=scheduler.loop.is_closed
+            lambda fire: scheduler.call(start, fire),
+            stoppable=stoppable,
+            look=scheduler.loop.is_closed,
         )
     except BaseException:
         scheduler.call(_cancel_all, tasks)

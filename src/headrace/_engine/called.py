@@ -131,6 +131,8 @@ def call_run(  # noqa: C901 - hot
             tell_of_end_here(run, outcome)
     except BaseException as error:
         outcome = of_error(run, error)
+        if spec.hooks is not None and run in scope.direct and not run.is_settled:
+            tell_of_end_here(run, outcome)
         raise
     finally:
         if face is None or face.claim(run):
@@ -335,19 +337,25 @@ def tell_here(run: Any, hooks: tuple[Hook, ...], state: State[Any]) -> None:
 
 
 def tell_of_end_here(run: Any, outcome: Outcome) -> None:
-    """Call the hooks of the end of a run in this thread, before it ends."""
+    """Call the hooks of the end of a run in this thread, before it ends.
+
+    Though the thread was told to stop: that may be why it ends.
+    """
     hooks = hooks_at_end(run, outcome)
     if hooks:
         state = run.settle(*outcome)
         announce(run)
-        tell_here(run, hooks, state)
+        block_on = functools.partial(block_on_for, run, stoppable=False)
+        call_here(run, hooks, state, block_on)
 
 
-def block_on_for(run: Any, coro: Coroutine[Any, Any, Any]) -> Any:
+def block_on_for(
+    run: Any, coro: Coroutine[Any, Any, Any], *, stoppable: bool = True
+) -> Any:
     """Block this thread for a coroutine that belongs to a run, on its loop."""
     # Not `opened`: hooks are told of the end of a flow run, whose scope has ended.
     scheduler = run.scope.scheduler or run.scope.host.open()
-    return block_on(scheduler, coro, context_of(run), run.name)
+    return block_on(scheduler, coro, context_of(run), run.name, stoppable=stoppable)
 
 
 def _allows_here(run: TaskFuture[Any], outcome: Outcome) -> bool:

@@ -276,14 +276,15 @@ def call_flow(
         if mine is not None:
             mine.inside.add(run)
         _entered(run)
-        outcome = _whole_here(run, wait_for)
+        try:
+            outcome = _whole_here(run, wait_for)
+        except RunInterrupted as error:
+            # If it is a body around this that has to stop, it will be told again.
+            outcome = of_error(run, error, kind="Flow")
         if run.scope.runner is not None:
-            block_on_for(run, leave(run.scope))
+            block_on_for(run, leave(run.scope), stoppable=False)
         if spec.hooks is not None:
             tell_of_end_here(run, outcome)
-    except RunInterrupted as error:
-        # If it is a body around this that has to stop, it will be told again.
-        outcome = of_error(run, error, kind="Flow")
     except BaseException as error:
         outcome = of_error(run, error, kind="Flow")
         raise
