@@ -201,3 +201,24 @@ def test_a_plain_task_that_submits_never_waits() -> None:
 
     with Runtime(max_threads=1, max_pending=1):
         assert parent.submit().value() == [*range(6)]
+
+
+async def test_a_plain_body_that_submits_keeps_its_place_in_a_limit() -> None:
+    at_work: list[int] = []
+    most: list[int] = []
+
+    @task
+    async def child() -> None: ...
+
+    @task(concurrency_limit=1)
+    def parent(n: int) -> None:
+        at_work.append(n)
+        child.submit()
+        most.append(len(at_work))
+        at_work.remove(n)
+
+    async with Runtime(max_pending=2):
+        futures = parent.map(range(50))
+        await asyncio.gather(*futures)
+
+    assert most == [1] * 50

@@ -128,7 +128,10 @@ def has_to_wait(run: Any) -> bool:
 def _open_ticket(run: Any) -> Ticket | None:
     """The ticket of a run that is not admitted yet."""
     ticket: Ticket | None = None if run.rare is None else run.rare.ticket
-    return None if ticket is None or ticket.is_admitted else ticket
+    # One that is urgent will be at once: to wait would lend the places of its parent.
+    if ticket is None or ticket.is_admitted or ticket.is_urgent:
+        return None
+    return ticket
 
 
 async def await_admission(runs: Sequence[Any]) -> None:
