@@ -142,10 +142,12 @@ class World:
             f"on_{each}": [functools.partial(self.slow_hook, each)] for each in what
         }
         cached: dict[str, Any] = {"persist_result": False, "cache_key_fn": key_of}
+        # No delays of retries: in a run that is called these pass in its thread, by the
+        # real clock.
         options: dict[str, dict[str, Any]] = {
             "bare": {},
             "hooked": slowly,
-            "retried": {**heard, "retries": 2, "retry_delay_seconds": [0, 2]},
+            "retried": {**heard, "retries": 2},
             "timed": {**slowly, "timeout_seconds": 2, "retries": 1},
             "db": {**heard, "tags": ["db"]},
             "two": {**slowly, "concurrency_limit": self.limits["two"]},
