@@ -158,6 +158,35 @@ async def test_a_queued_run_never_starts_while_hooks_hear_of_its_end() -> None:
     assert sorted(begun) == list(range(199))
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_inputs_start_no_run_while_hooks_hear_of_its_end(
+    is_async: bool,
+) -> None:
+    begun: list[object] = []
+
+    async def hear(_: Any, run: Any, state: Any) -> None:
+        await asyncio.sleep(10)
+
+    @task
+    async def first() -> None:
+        await asyncio.sleep(2)
+
+    def body(_: object) -> None:
+        begun.append(1)
+
+    async def coroutine(_: object) -> None:
+        begun.append(1)
+
+    it: Any = task(coroutine if is_async else body, on_cancellation=[hear])
+    async with Runtime():
+        future = await it.submit(await first.submit())
+        await asyncio.sleep(1)
+        future.cancel()
+
+    assert future.state.name == "Cancelled"
+    assert begun == []
+
+
 async def test_a_queued_plain_run_never_starts() -> None:
     begun: list[int] = []
     go = threading.Event()

@@ -97,6 +97,9 @@ class Waker:
     def wake_dependant(self, run: TaskFuture[Any]) -> None:
         """One thing less that a run waits for."""
         run.missing -= 1
-        if not run.missing and run.phase is _PENDING:
-            run.scope.waiting.discard(run)
-            self._inputs_ended(run)
+        if run.missing or run.phase is not _PENDING:
+            return
+        if run.spec.hooks is not None and run.is_settled:
+            return  # it was withdrawn, as its hooks are being told
+        run.scope.waiting.discard(run)
+        self._inputs_ended(run)
