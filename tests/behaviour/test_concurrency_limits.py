@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -1097,3 +1098,37 @@ def test_a_cancelled_run_says_so_when_it_was_in_line() -> None:
         first.result()
 
     use()
+
+
+async def test_a_body_has_its_place_back_after_a_flow_in_it_that_timed_out() -> None:
+    at_work: list[int] = []
+    most: list[int] = []
+
+    @task
+    async def long() -> None:
+        await asyncio.sleep(1000)
+
+    @flow(timeout_seconds=1)
+    def inner() -> None:
+        long.submit().result()
+
+    shared = Limit(1)
+
+    @task(concurrency_limit=shared)
+    async def other() -> None:
+        at_work.append(2)
+        await asyncio.sleep(10)
+        at_work.remove(2)
+
+    @task(concurrency_limit=shared)
+    def outer() -> None:
+        with contextlib.suppress(TimeoutError):
+            inner()
+        most.append(len(at_work))
+
+    async with Runtime():
+        first = await outer.submit()
+        second = await other.submit()
+        await asyncio.gather(first, second)
+
+    assert most == [0]

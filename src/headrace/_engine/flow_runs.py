@@ -10,12 +10,14 @@ from threading import get_ident
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
+    block_until,
     body_here,
     stoppable_here,
     this_face,
     unshielded,
 )
 from headrace._concurrency.deadlines import DEADLINE
+from headrace._concurrency.holding import HELD, lent_here
 from headrace._concurrency.loops import running_loop
 from headrace._engine import run_logging
 from headrace._engine.bodies import in_context, under_limit
@@ -52,6 +54,7 @@ from headrace.states import StateType
 
 __all__ = ("await_flow", "call_flow")
 
+_COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
 
@@ -294,6 +297,11 @@ def call_flow(
             end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             host.close()
+    held = HELD.get()
+    if held is not None and run.phase is not _COMPLETED:
+        # What stopped this flow may have made the body around it forgo its places.
+        with lent_here(held, block_until):
+            pass
     try:
         return run
     finally:
