@@ -1110,7 +1110,7 @@ async def test_a_body_has_its_place_back_after_a_flow_in_it_that_timed_out() -> 
 
     @flow(timeout_seconds=1)
     def inner() -> None:
-        long.submit().result()
+        _ = long.submit().result()
 
     shared = Limit(1)
 

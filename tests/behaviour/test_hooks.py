@@ -410,7 +410,7 @@ async def test_hooks_hear_of_a_run_cancelled_before_it_began(kinds: str) -> None
 def body_that_waits(make: Any, notes: Notes, kinds: str) -> Any:
     @make(**notes.all(kinds))
     def wait() -> None:
-        long.submit().result()
+        _ = long.submit().result()
 
     return wait
 

@@ -211,7 +211,7 @@ class World:
         verb, what = step[:2]
         if verb == "sleep":
             with self.gauge.lent(places):
-                self.nap.submit(what).result()
+                _ = self.nap.submit(what).result()
         elif verb == "raise":
             context: Any = get_run_context()
             if context.task_run.run_count <= what:
@@ -219,9 +219,9 @@ class World:
         elif verb == "stubborn":
             with self.gauge.lent(places):
                 try:
-                    self.nap.submit(1).result()
+                    _ = self.nap.submit(1).result()
                 finally:
-                    self.nap.submit(what).result()
+                    _ = self.nap.submit(what).result()
         elif verb == "forget":
             self.kinds[what].submit(n, step[2], depth + 1, "submitted")
         else:

@@ -259,7 +259,8 @@ class Scheduler:
             run = ready.popleft()
             if run.phase is not _PENDING and run.phase is not _SCHEDULED:
                 continue  # it was withdrawn
-            if run.spec.hooks is None or not run.is_settled:  # or is, after its hooks
+            # One that is withdrawn has something rare, and is settled before its hooks.
+            if run.rare is None or not run.is_settled:
                 self._start(run)
 
     def _start(self, run: TaskFuture[Any]) -> None:

@@ -99,7 +99,7 @@ class Waker:
         run.missing -= 1
         if run.missing or run.phase is not _PENDING:
             return
-        if run.spec.hooks is not None and run.is_settled:
+        if run.rare is not None and run.is_settled:
             return  # it was withdrawn, as its hooks are being told
         run.scope.waiting.discard(run)
         self._inputs_ended(run)
