@@ -125,7 +125,11 @@ class Schedulable(Runnable[P, R_co]):
             RunEnded: The flow run or runtime that it belongs to has ended.
         """
         spec = self.spec
-        self._check(args, kwargs)
+        try:
+            spec.binder.check(args, kwargs)
+        except ParameterBindError as error:
+            self._advise(error)
+            raise
         holder = CURRENT.get(None)
         if holder is None:
             raise SubmitOutsideRun(spec.name, "submit")
@@ -320,13 +324,16 @@ class Schedulable(Runnable[P, R_co]):
         try:
             self.spec.binder.check(args, kwargs)
         except ParameterBindError as error:
-            names = list(self.spec.binder.signature.parameters)
-            if names[:1] == ["cls"]:
-                error.add_note(
-                    "If this is a class method: put @task above @classmethod; in the "
-                    "other order only plain calls know their class on Python 3.13."
-                )
+            self._advise(error)
             raise
+
+    def _advise(self, error: ParameterBindError) -> None:
+        names = list(self.spec.binder.signature.parameters)
+        if names[:1] == ["cls"]:
+            error.add_note(
+                "If this is a class method: put @task above @classmethod; in the "
+                "other order only plain calls know their class on Python 3.13."
+            )
 
 
 async def _states_of(futures: FutureList[Any, Any]) -> TaskStates[Any]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until
 from headrace._concurrency.call_threads import in_new_thread, start_thread
+from headrace._concurrency.forks import Forks
 from headrace._concurrency.loops import HelperLoop
 from headrace._concurrency.threads import Threads
 from headrace._engine.caches import Caches
@@ -44,9 +45,25 @@ class Host:
     """One loop, one scheduler; opened when first needed, closed by whoever made it."""
 
     __slots__ = (
-        "_caches", "_helper", "_left", "_lock", "_max_threads", "_root", "_settings",
-        "announcer", "cache", "drops_results", "is_derived",
-        "limits", "log", "max_pending", "middleware", "new_key", "pid", "scheduler",
+        "_caches",
+        "_helper",
+        "_left",
+        "_lock",
+        "_max_threads",
+        "_root",
+        "_settings",
+        "announcer",
+        "cache",
+        "drops_results",
+        "forks",
+        "is_derived",
+        "limits",
+        "log",
+        "max_pending",
+        "middleware",
+        "new_key",
+        "pid",
+        "scheduler",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +90,8 @@ class Host:
         note = debug_note()
         self.announcer = Announcer(observers, note) if observers or note else None
         self.scheduler: Scheduler | None = None
-        self.pid = os.getpid()
+        self.pid = os.getpid()  # for messages
+        self.forks = Forks.count
         self._helper: HelperLoop | None = None
         self._lock = threading.Lock()
         self.log: RunLog | None = None  # set by a runtime when it opens
@@ -137,11 +155,11 @@ class Host:
 
     def is_forked(self) -> bool:
         """Whether this is a child of the process that made this."""
-        return os.getpid() != self.pid
+        return Forks.count != self.forks
 
     def refuse_fork(self) -> None:
         """Raise ForkedRuntime in a child of the process that made this."""
-        if os.getpid() != self.pid:
+        if Forks.count != self.forks:
             raise ForkedRuntime(self.pid, os.getpid())
 
     # -- what is left behind -----------------------------------------------------

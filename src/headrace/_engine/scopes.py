@@ -69,10 +69,10 @@ class Scope:
     """
 
     __slots__ = (
-        "_counters", "_ended", "_facts", "active", "blocks", "body", "direct",
+        "_counters", "_ended", "_facts", "active", "blocks", "body", "direct", "forks",
         "has_ended", "host", "is_bare", "is_cancelled", "is_closing", "is_sequential",
         "kept", "kind", "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
-        "pid", "place", "plans", "runner", "scheduler", "stores_results", "streams",
+        "place", "plans", "runner", "scheduler", "stores_results", "streams",
         "threads", "unseen", "visits", "waiting",
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ class Scope:
         owner: Record | None = None,
     ) -> None:
         self.host = host
-        self.pid: int = host.pid
+        self.forks: int = host.forks
         self.new_key: Callable[[], int] = host.new_key  # see `headrace.runs.Scoped`
         self.kind = kind
         self.parent = parent

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from os import getpid
 from time import time
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
 from headrace._concurrency.deadlines import DEADLINE
+from headrace._concurrency.forks import Forks
 from headrace._concurrency.holding import HELD
 from headrace._engine.deadlines import bind, enlist
 from headrace._engine.inputs import look_for_inputs
@@ -117,7 +117,7 @@ def submit_run(  # noqa: C901 - hot
     scope = holder.scope
     scheduler = scope.scheduler
     is_over = scope.has_ended or scope.is_closing
-    if scheduler is None or is_over or getpid() != scope.pid:
+    if scheduler is None or is_over or Forks.count != scope.forks:
         scheduler = scope.admitting()
     if wait_for is not None:
         wait_for = materialised(wait_for)

@@ -49,6 +49,11 @@ class Waker:
         waiters, run.waiters = run.waiters, None
         if waiters is None:
             return
+        if len(waiters) == 1 and isinstance(waiter := waiters[0], asyncio.Future):
+            # As most often; it wakes nobody else in turn.
+            if not waiter.done():
+                waiter.set_result(None)
+            return
         # Inside another wake only queue: a long chain of runs that are held back one
         # by the other must not use up the stack.
         if self._waking or len(waiters) > 1:

@@ -185,8 +185,10 @@ class AsyncSubmission(Submission[R_co]):
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R_co]]:
-        return cast("Generator[Any, None, AsyncTaskFuture[R_co]]", super().__await__())
+    # The very same: a call of the other would take 0.1 us.
+    __await__: Callable[  # type: ignore[assignment]
+        [Submission[R_co]], Generator[Any, None, AsyncTaskFuture[R_co]]
+    ] = Submission.__await__
 
     @overload  # type: ignore[override]
     def result(
