@@ -47,7 +47,7 @@ from headrace._engine.retrying import retry_later
 from headrace._engine.waking import Waker
 from headrace.events import Announcer
 from headrace.exceptions import BlockedLoop, CancelledRun
-from headrace.futures import TaskFuture
+from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.admission import Admission
 from headrace.futures.resolve import ATOMS, Source
 from headrace.futures.watching import tell_loop
@@ -59,6 +59,7 @@ __all__ = ("WINDOW", "Scheduler")
 WINDOW: Final = 64
 
 # A member looked up on its Enum costs 40 ns on 3.11, a global 5 ns.
+_RUNS: Final = frozenset({AsyncTaskFuture, TaskFuture})
 _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
 _COMPLETED: Final = StateType.COMPLETED
@@ -165,6 +166,8 @@ class Scheduler:
     def _await_inputs(self, run: TaskFuture[Any]) -> None:
         required: list[Source] = run.upstreams
         rare = run.rare
+        if rare is None and len(required) == 1 and self._await_one(run, required[0]):
+            return
         tolerated = rare.tolerated if rare is not None else None
         run.missing = 0
         if rare is not None and rare.turn is not None:
@@ -179,6 +182,17 @@ class Scheduler:
             run.scope.waiting.add(run)
         else:
             self._inputs_ended(run)
+
+    def _await_one(self, run: TaskFuture[Any], source: Any) -> bool:
+        """`_await_inputs` for a run after another one of ours, as in a chain."""
+        if type(source) not in _RUNS or source.scope.scheduler is not self:
+            return False
+        if source.phase in FINAL:
+            return False
+        run.missing = 1
+        source.add_waiter(run)
+        run.scope.waiting.add(run)
+        return True
 
     def await_upstream(self, waiter: Any, source: Any) -> None:
         """Wake a run, or call what else waits, when a run has ended.
@@ -210,7 +224,7 @@ class Scheduler:
                     source.see()
             rare.tolerated = None
         for source in run.upstreams:
-            kind = source.type if isinstance(source, State) else source.phase
+            kind = source.type if type(source) is State else source.phase
             if kind is not _COMPLETED:
                 self._hold_back(run)
                 return

@@ -15,6 +15,7 @@ from headrace.states import StateType
 __all__ = ("Waker",)
 
 _PENDING: Final = StateType.PENDING
+_FUTURE: Final[Any] = asyncio.Future
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 
@@ -49,10 +50,11 @@ class Waker:
         waiters, run.waiters = run.waiters, None
         if waiters is None:
             return
-        if len(waiters) == 1 and isinstance(waiter := waiters[0], asyncio.Future):
+        first = waiters[0]
+        if type(first) is _FUTURE and len(waiters) == 1:
             # As most often; it wakes nobody else in turn.
-            if not waiter.done():
-                waiter.set_result(None)
+            if not first.done():
+                first.set_result(None)
             return
         # Inside another wake only queue: a long chain of runs that are held back one
         # by the other must not use up the stack.
@@ -63,7 +65,10 @@ class Waker:
             return
         self._waking = True
         try:
-            self.wake_waiter(run, waiters[0])
+            if type(first) in _RUNS:
+                self.wake_dependant(first)
+            else:
+                self.wake_waiter(run, first)
         finally:
             self._waking = False
             if self._woken:

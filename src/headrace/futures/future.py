@@ -132,23 +132,20 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
-            loop = self.scope.scheduler.loop
-            if asyncio._get_running_loop() is loop:  # noqa: SLF001 - `is_here`, in 30 ns
+            loop: Any = self.scope.scheduler.loop
+            running: Any = asyncio._get_running_loop()  # noqa: SLF001 - `is_here`, in 30 ns
+            if running is loop:
                 # Without owning it: cancelling one waiter leaves run and others alone.
                 waiter: asyncio.Future[None] = loop.create_future()
                 waiting = begin_wait((self,))
-                if self.waiters is None:
-                    self.waiters = [waiter]
-                else:
-                    self.waiters.append(waiter)
+                self.waiters = self.waiters or []
+                self.waiters.append(waiter)
                 held = HELD.get()
                 try:
                     yield from waiter if held is None else await_lent(held, waiter)
                 finally:
-                    if waiting is not None:
-                        end_wait(waiting)
-                    if self.waiters is not None:
-                        self._remove_waiter(waiter)
+                    end_wait(waiting)
+                    self._remove_waiter(waiter)
             else:
                 yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
@@ -160,8 +157,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         try:
             return cast("R_co", self.read(raise_on_failure=True))
         finally:
-            # The trace of an error holds this frame: let the frame not hold the run,
-            # which holds the error. The same below.
+            # The trace of the error would lead to the run, which leads to the error.
             del self
 
     @overload
@@ -358,13 +354,12 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def would_block_its_loop(self) -> bool:
         """See `headrace.futures.watching.Watched.would_block_its_loop`."""
-        thread_id: int = self.scope.scheduler.thread_id
-        return thread_id == threading.get_ident()
+        return bool(self.scope.scheduler.thread_id == threading.get_ident())
 
     def way_around(self) -> str | None:
         """See `headrace.futures.watching.Watched.way_around`."""
-        scope = self.scope
-        return None if scope.scheduler.is_here() else scope.way_around_for_us()
+        is_here = self.scope.scheduler.is_here()
+        return None if is_here else self.scope.way_around_for_us()
 
     def _remove_waiter(self, waiter: Any) -> None:
         waiters = self.waiters

@@ -47,6 +47,8 @@ Sources: TypeAlias = "list[TaskFuture[Any] | State[Any]]"
 ATOMS: Final = frozenset(
     {int, str, float, bytes, bool, type(None), complex, bytearray, type, range}
 )
+_COMPLETED: Final = StateType.COMPLETED
+
 _FUTURES: Final = frozenset({TaskFuture, AsyncTaskFuture})
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
 _ENDS: Final = frozenset({*_FUTURES, *_SUBMISSIONS, State, Gate, Crowd, Shared})
@@ -289,8 +291,9 @@ def _ways_to_replace(values: Iterable[object], *, is_returned: bool) -> set[int]
 
 def data_of(source: Source) -> Any:
     """What takes the place of a future or state: its data as it is, or its exception."""
-    if not isinstance(source, State) and source.phase is StateType.COMPLETED:
-        return in_hand(source.outcome)
+    if not isinstance(source, State) and source.phase is _COMPLETED:
+        value = source.outcome
+        return value if type(value) in ATOMS else in_hand(value)
     state = source if isinstance(source, State) else source.last_state
     if state.type is StateType.COMPLETED:
         return None if state.data is None else state.result()

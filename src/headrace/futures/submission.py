@@ -185,10 +185,8 @@ class AsyncSubmission(Submission[R_co]):
 
     __slots__ = ()
 
-    # The very same: a call of the other would take 0.1 us.
-    __await__: Callable[  # type: ignore[assignment]
-        [Submission[R_co]], Generator[Any, None, AsyncTaskFuture[R_co]]
-    ] = Submission.__await__
+    def __await__(self) -> Generator[Any, None, AsyncTaskFuture[R_co]]:
+        return cast("Generator[Any, None, AsyncTaskFuture[R_co]]", super().__await__())
 
     @overload  # type: ignore[override]
     def result(
@@ -254,3 +252,8 @@ def ref(future: Any) -> Any:
     Marks may be around them: ``ref(allow_failure(f))``.
     """
     return future
+
+
+# The very same, where it is not a matter of types: the call in it takes 0.1 us.
+_QUICKER: Final[Any] = Submission
+setattr(AsyncSubmission, "__await__", _QUICKER.__await__)  # noqa: B010
