@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code, shielded, this_face
 from headrace._engine import submitting
-from headrace._engine.stream_plans import STREAM_OPTIONS, plan_of, refuse_ambiguous
+from headrace._engine.streams.plans import STREAM_OPTIONS, plan_of, refuse_ambiguous
 from headrace._engine.whole_inputs import has_pending
 from headrace._types import Untold
 from headrace.context import CURRENT

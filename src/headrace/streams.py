@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import shielded, this_face
-from headrace._engine.consuming import Consumer
-from headrace._engine.stream_plans import stage_of
+from headrace._engine.streams.consuming import Consumer
+from headrace._engine.streams.plans import stage_of
 from headrace.runnable import Runnable
 from headrace.states import State, StateType, StoredData
 

@@ -63,7 +63,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("headrace._engine.cached_runs.time", made)
+    monkeypatch.setattr("headrace._engine.results.cached_runs.time", made)
     return made
 
 

@@ -82,9 +82,10 @@ def test_the_architecture_names_files_that_exist() -> None:
 
 def test_the_architecture_knows_every_file_of_the_engine() -> None:
     text = text_of(ROOT / "ARCHITECTURE.md")
-    files = (PACKAGE / "_engine").glob("[!_]*.py")
+    engine = PACKAGE / "_engine"
+    files = [file.relative_to(engine) for file in engine.rglob("[!_]*.py")]
 
-    assert [file.name for file in files if f"`{file.name}`" not in text] == []
+    assert [it for it in map(Path.as_posix, files) if f"`{it}`" not in text] == []
 
 
 def test_the_architecture_knows_every_module_on_its_floors() -> None:

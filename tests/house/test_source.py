@@ -20,13 +20,13 @@ EVERY_SOURCE = pytest.mark.parametrize(
 # What few programs use and all would wait for, by the file that may import it late. It
 # says why there; `tests/house/test_import.py` shows that nothing else does it earlier.
 LATE = {
-    "src/headrace/_engine/caches.py": {
+    "src/headrace/_engine/results/caches.py": {
         "headrace.cached_values",
         "headrace.caching",
         "headrace.storage",
     },
     "src/headrace/_engine/keeping.py": {"headrace.hashing"},
-    "src/headrace/_engine/plans.py": {"headrace._engine.result_plans"},
+    "src/headrace/_engine/results/planning.py": {"headrace._engine.results.plans"},
     "src/headrace/cache_explanations.py": {"headrace.caching", "headrace.hashing"},
     "src/headrace/cache_keys.py": {"headrace.hashing"},
     "src/headrace/result_options.py": {

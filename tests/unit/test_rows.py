@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from headrace._engine.mapping import spread
-from headrace._engine.rows import OVER, Closing, Rows
+from headrace._engine.streams.rows import OVER, Closing, Rows
 from headrace.annotations import allow_failure, quote, unmapped
 from headrace.exceptions import MappingLengthMismatch, MappingMissingIterable
 from headrace.parameters import Binder

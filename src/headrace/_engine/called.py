@@ -30,7 +30,7 @@ from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
-from headrace._engine.hooking import call_here, hooks_at_end
+from headrace._engine.hooks.hooking import call_here, hooks_at_end
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import Inputs
 from headrace._engine.inputs_in_place import (
@@ -56,8 +56,8 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.plans import plan_of
-from headrace._engine.result_steps import known_here
+from headrace._engine.results.planning import plan_of
+from headrace._engine.results.steps import known_here
 from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited

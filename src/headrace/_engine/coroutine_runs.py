@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Generator
 from time import time
 from typing import Any, Final
 
-from headrace._engine import hooking, naming, stopping
+from headrace._engine import naming, stopping
 from headrace._engine.around import around, around_place
 from headrace._engine.asking import finish_asking
-from headrace._engine.completing import end_in_task, end_otherwise
+from headrace._engine.hooks import hooking
+from headrace._engine.hooks.completing import end_in_task, end_otherwise
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
-from headrace._engine.plans import plan_of
-from headrace._engine.result_steps import (
+from headrace._engine.results.planning import plan_of
+from headrace._engine.results.steps import (
     PUT_ASIDE,
     has_looked,
     known_aside,

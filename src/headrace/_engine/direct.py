@@ -21,7 +21,7 @@ from headrace._engine.coroutine_runs import plain_value, trimmed
 from headrace._engine.deadlines import under_deadline
 from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
-from headrace._engine.hooking import hooks_at_end, outlast_hooks
+from headrace._engine.hooks.hooking import hooks_at_end, outlast_hooks
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs_in_place import await_inputs, scheduler_here
 from headrace._engine.keeping import kept, recall
@@ -40,8 +40,8 @@ from headrace._engine.outcomes import (
     of_value,
     retry_delay,
 )
-from headrace._engine.plans import plan_of
-from headrace._engine.result_steps import known_in_task, saved_in_task
+from headrace._engine.results.planning import plan_of
+from headrace._engine.results.steps import known_in_task, saved_in_task
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
 from headrace._engine.submitting import new_run

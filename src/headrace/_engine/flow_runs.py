@@ -41,8 +41,8 @@ from headrace._engine.inputs_in_place import await_inputs, block_for_inputs, sou
 from headrace._engine.naming import name_here, name_in_task
 from headrace._engine.outcomes import CANCEL, Outcome, drained, is_overdue, of_error
 from headrace._engine.places import leave
-from headrace._engine.plans import plan_of
-from headrace._engine.result_steps import saved_in_task
+from headrace._engine.results.planning import plan_of
+from headrace._engine.results.steps import saved_in_task
 from headrace._engine.scope_ends import drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns

@@ -20,9 +20,9 @@ from headrace._concurrency.call_threads import in_new_thread, start_thread
 from headrace._concurrency.forks import Forks
 from headrace._concurrency.loops import HelperLoop
 from headrace._concurrency.threads import Threads
-from headrace._engine.caches import Caches
 from headrace._engine.limiting import HostLimits
 from headrace._engine.records import ways_to_note
+from headrace._engine.results.caches import Caches
 from headrace._engine.run_logging import debug_note
 from headrace._engine.scheduler import Scheduler
 from headrace._engine.scopes import Scope

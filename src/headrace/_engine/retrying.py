@@ -6,8 +6,8 @@ from random import random
 from time import time
 from typing import Any
 
-from headrace._engine import hooking
 from headrace._engine.deferred import prepare_retry
+from headrace._engine.hooks import hooking
 from headrace._engine.outcomes import retry_delay
 
 __all__ = ("retry_later",)

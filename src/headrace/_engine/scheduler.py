@@ -25,7 +25,6 @@ from typing import Any, Final
 from headrace._concurrency.inbox import Inbox
 from headrace._engine import (
     coroutine_runs,
-    hooking,
     limiting,
     run_logging,
     stopping,
@@ -33,8 +32,9 @@ from headrace._engine import (
 )
 from headrace._engine.deferred import why_held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
-from headrace._engine.hook_calls import reads_calls
-from headrace._engine.hook_threads import HookLine
+from headrace._engine.hooks import hooking
+from headrace._engine.hooks.calls import reads_calls
+from headrace._engine.hooks.threads import HookLine
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_held_back
@@ -42,7 +42,7 @@ from headrace._engine.outcomes import Outcome, may_retry
 from headrace._engine.places import pool_for
 from headrace._engine.pools import Pools
 from headrace._engine.records import note_end, ways_to_note
-from headrace._engine.result_steps import preload_inputs
+from headrace._engine.results.steps import preload_inputs
 from headrace._engine.retrying import retry_later
 from headrace._engine.waking import Waker
 from headrace.events import Announcer

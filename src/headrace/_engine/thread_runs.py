@@ -8,11 +8,12 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._engine import hooking, naming, stopping
+from headrace._engine import naming, stopping
 from headrace._engine.around import around_here
 from headrace._engine.asking import ask_to_retry, finish_asking, refused
 from headrace._engine.bodies import block_on
 from headrace._engine.coroutine_runs import finish_awaitable, trimmed
+from headrace._engine.hooks import hooking
 from headrace._engine.inputs import substitute_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.outcomes import (
@@ -22,8 +23,8 @@ from headrace._engine.outcomes import (
     of_error,
     of_value,
 )
-from headrace._engine.plans import plan_of
-from headrace._engine.result_steps import PUT_ASIDE, known_here, put_aside
+from headrace._engine.results.planning import plan_of
+from headrace._engine.results.steps import PUT_ASIDE, known_here, put_aside
 from headrace._engine.scopes import context_of
 from headrace._engine.thread_calls import ThreadCall
 from headrace.context import CURRENT

@@ -20,7 +20,7 @@ class RunResult:
         expires: Until when it is, in seconds since the epoch; None for ever.
         refreshes: Whether the run did not look at what was cached.
         is_cached: Whether it was given what another run gave.
-        flight: With which runs it shares the work: `headrace._engine.flights`.
+        flight: With which runs it shares the work: `headrace._engine.results.flights`.
         has_followed: Whether it waited for another run, or does.
         flights: All there are.
         looks_first: Whether it is under limits, and takes no places before it has

@@ -9,9 +9,9 @@ from time import time
 from typing import Any, Final
 
 from headrace._engine.asking import finish_asking
-from headrace._engine.hook_calls import finish_hook, report
-from headrace._engine.hook_threads import HookJob
-from headrace._engine.hooking import call_all, conclude_in_task, finish_without
+from headrace._engine.hooks.calls import finish_hook, report
+from headrace._engine.hooks.hooking import call_all, conclude_in_task, finish_without
+from headrace._engine.hooks.threads import HookJob
 from headrace._engine.outcomes import Outcome, must_ask
 from headrace.hooks import Hook
 from headrace.runs import TaskRun

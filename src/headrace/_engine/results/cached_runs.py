@@ -12,11 +12,11 @@ from functools import partial
 from time import time
 from typing import Any, Final
 
-from headrace._engine.held_values import HeldValues
 from headrace._engine.outcomes import Outcome, of_error
-from headrace._engine.result_keys import Complaints, KeyAsker
-from headrace._engine.result_places import store_of
-from headrace._engine.result_walks import Await, Block, Board, Steps
+from headrace._engine.results.held_values import HeldValues
+from headrace._engine.results.keys import Complaints, KeyAsker
+from headrace._engine.results.places import store_of
+from headrace._engine.results.walks import Await, Block, Board, Steps
 from headrace.cached_values import ref_of, text_of
 from headrace.caching import CacheEntry, MemoryCache
 from headrace.caching.store import storable_key

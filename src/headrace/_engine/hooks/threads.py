@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._engine.hook_calls import call_stoppable, note_call
+from headrace._engine.hooks.calls import call_stoppable, note_call
 from headrace._engine.scopes import context_of
 from headrace._engine.stopping import leave_thread_behind, stop_thread
 from headrace._engine.thread_calls import ThreadCall

@@ -31,7 +31,7 @@ def plan_of(run: Any) -> Any:
     plan = plans.get(spec)
     if plan is None:
         # Late: most programs store nothing.
-        from headrace._engine.result_plans import ResultPlan  # noqa: PLC0415
+        from headrace._engine.results.plans import ResultPlan  # noqa: PLC0415
 
         try:
             plan = plans.setdefault(spec, ResultPlan(scope, spec))

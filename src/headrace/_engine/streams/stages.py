@@ -19,7 +19,7 @@ from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.slices import SLICE_SECONDS
 from headrace._engine.deadlines import bind, enlist
 from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.rows import Row, Rows
+from headrace._engine.streams.rows import Row, Rows
 from headrace._engine.submitting import adopt, take_in_sequence
 from headrace.annotations import is_mark, quote
 from headrace.context import TAGS

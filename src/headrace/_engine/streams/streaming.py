@@ -19,9 +19,9 @@ from headrace._concurrency.deadlines import DEADLINE, Group
 from headrace._concurrency.slices import SLICE_SECONDS
 from headrace._engine.coroutine_runs import trimmed
 from headrace._engine.inputs import look_for_inputs
-from headrace._engine.rows import Row, Rows
-from headrace._engine.stages import LOOK_AT_CLOCK_EVERY, Stage, StageOptions
-from headrace._engine.stream_sources import close_plain
+from headrace._engine.streams.rows import Row, Rows
+from headrace._engine.streams.sources import close_plain
+from headrace._engine.streams.stages import LOOK_AT_CLOCK_EVERY, Stage, StageOptions
 from headrace.exceptions import CancelledRun, DeadlineExceeded, RunEnded
 from headrace.futures import TaskFuture
 from headrace.states import FINAL

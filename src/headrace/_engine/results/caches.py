@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import Any, Final
 
-from headrace._engine.flights import Flights
+from headrace._engine.results.flights import Flights
 from headrace.settings import Settings
 
 __all__ = ("Caches",)

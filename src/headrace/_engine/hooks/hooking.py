@@ -15,14 +15,14 @@ from typing import Any, Final
 from headrace._concurrency.bodies import ThreadFace
 from headrace._concurrency.outlasting import outlast
 from headrace._engine import stopping
-from headrace._engine.hook_calls import (
+from headrace._engine.hooks.calls import (
     begin_hook,
     call_hook,
     call_stoppable,
     finish_hook,
     note_call,
 )
-from headrace._engine.hook_threads import HookJob
+from headrace._engine.hooks.threads import HookJob
 from headrace._engine.outcomes import Outcome
 from headrace._engine.scopes import context_of
 from headrace._text import one_line

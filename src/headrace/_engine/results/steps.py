@@ -16,7 +16,7 @@ from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.limiting import give_back
 from headrace._engine.outcomes import Outcome, of_error
-from headrace._engine.result_walks import Await, Board, Walk
+from headrace._engine.results.walks import Await, Board, Walk
 from headrace._engine.thread_calls import Body, in_pool
 from headrace.exceptions import RunInterrupted
 from headrace.futures.gates import Gate

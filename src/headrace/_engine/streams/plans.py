@@ -12,10 +12,10 @@ from headrace._concurrency.bodies import is_plain_code
 from headrace._concurrency.deadlines import DEADLINE
 from headrace._engine.limiting import refuse_at_once
 from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.rows import Rows
-from headrace._engine.stages import StageOptions
-from headrace._engine.stream_sources import close_all, close_plain
-from headrace._engine.streaming import Line
+from headrace._engine.streams.rows import Rows
+from headrace._engine.streams.sources import close_all, close_plain
+from headrace._engine.streams.stages import StageOptions
+from headrace._engine.streams.streaming import Line
 from headrace._engine.submitting import apart
 from headrace._engine.whole_inputs import (
     gate_of,

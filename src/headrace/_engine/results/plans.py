@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from headrace._engine.cached_runs import CachedRuns
 from headrace._engine.outcomes import Outcome, of_error
-from headrace._engine.result_keys import Complaints
-from headrace._engine.result_places import storage_key_of, store_of
-from headrace._engine.result_walks import Steps
-from headrace._engine.stored import Dropped, StoredResult
+from headrace._engine.results.cached_runs import CachedRuns
+from headrace._engine.results.keys import Complaints
+from headrace._engine.results.places import storage_key_of, store_of
+from headrace._engine.results.stored import Dropped, StoredResult
+from headrace._engine.results.walks import Steps
 from headrace.exceptions import StorageError
 from headrace.result_options import ResultOptions
 from headrace.results import ResultRef

@@ -17,17 +17,17 @@ from headrace._concurrency.bodies import (
 )
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
-from headrace._engine.rows import Closing
-from headrace._engine.stream_plans import Plan
-from headrace._engine.stream_sources import close_plain
-from headrace._engine.stream_waits import (
+from headrace._engine.streams.plans import Plan
+from headrace._engine.streams.rows import Closing
+from headrace._engine.streams.sources import close_plain
+from headrace._engine.streams.streaming import Line
+from headrace._engine.streams.waits import (
     Reader,
     await_change,
     await_end,
     block_for_change,
     block_for_end,
 )
-from headrace._engine.streaming import Line
 from headrace.exceptions import BlockedLoop, InternalError
 from headrace.states import StateType, StoredData, in_hand
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from headrace._concurrency.bodies import block_until
 from headrace._engine.outcomes import CANCEL
-from headrace._engine.rows import OVER
 from headrace._engine.stopping import leave_behind
-from headrace._engine.stream_sources import close_all
-from headrace._engine.streaming import Line
+from headrace._engine.streams.rows import OVER
+from headrace._engine.streams.sources import close_all
+from headrace._engine.streams.streaming import Line
 from headrace.exceptions import CancelledRun, CrashedRun
 from headrace.futures.watching import settle, tell_loop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from headrace._engine.rows import Rows
+from headrace._engine.streams.rows import Rows
 from headrace._text import one_line
 
 __all__ = ("close_all", "close_plain")

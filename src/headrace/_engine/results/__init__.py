@@ -1,0 +1,1 @@
+"""Results that are stored and cached: found, kept, waited for."""
