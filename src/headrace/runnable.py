@@ -36,7 +36,7 @@ def result_option(name: str, default: Any = None) -> Callable[[Any], Any]:
     return read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Doors:
     """The ways into the engine; each takes the holder, the spec and what was given.
 

@@ -37,7 +37,7 @@ class TaskConcurrencyType(StrEnum):
     PARALLEL = "PARALLEL"  # at the same time, in several
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Call:
     """One attempt: a function and what to call it with.
 

@@ -42,7 +42,7 @@ _FAILED: Final = StateType.FAILED
 _Asked: TypeAlias = "tuple[Limit, Any, float]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class HostLimits:
     """The limits of a runtime.
 

@@ -29,7 +29,7 @@ class Application(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RuntimeDoors:
     """What the middleware may do with a runtime.
 

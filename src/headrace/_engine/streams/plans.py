@@ -46,7 +46,7 @@ STREAM_OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Plan:
     """What a stream was told to be, checked.
 

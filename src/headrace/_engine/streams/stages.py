@@ -38,7 +38,7 @@ _COMPLETED: Final = StateType.COMPLETED
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class StageOptions:
     """What a stage was told to do, checked.
 
