@@ -117,6 +117,39 @@ async def test_a_running_plain_body_is_released_and_cleans_up() -> None:
     assert stats["abandoned_threads"] == 0
 
 
+async def test_a_plain_body_that_is_cancelled_needs_no_thread_of_others() -> None:
+    in_the_way, let_go = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    @task
+    def body() -> None:
+        try:
+            sleep.submit(LONG).result()
+        finally:
+            ended.append(let_go.is_set())
+
+    @task
+    def takes_the_thread() -> None:
+        in_the_way.set()
+        assert let_go.wait(SOON)
+
+    async with Runtime(max_threads=1) as runtime:
+        future = await body.submit()
+        await anyio.sleep(1)
+        other = await takes_the_thread.submit()
+        assert await asyncio.to_thread(in_the_way.wait, SOON)
+        future.cancel()
+        state = await future.astate()
+        let_go.set()
+        await other
+        stats = runtime.stats()
+
+    assert state is not None
+    assert state.is_cancelled()
+    assert ended == [False]
+    assert (stats["threads"], stats["abandoned_threads"]) == (1, 0)
+
+
 async def test_a_queued_coroutine_run_never_starts() -> None:
     begun: list[int] = []
 

@@ -95,6 +95,40 @@ def test_a_body_that_blocks_in_a_call_is_released_and_told_why() -> None:
     assert error.reason == "must stop"
 
 
+class Lender:
+    """Slots of which one that is lent is heard."""
+
+    def __init__(self, lend: Callable[[], None]) -> None:
+        self.lend = lend
+
+    def take_back(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_body_that_is_told_to_stop_does_not_look_as_if_it_waited(
+    is_before: bool,
+) -> None:
+    woken: list[bool] = []
+
+    def body(it: Stopper) -> None:
+        def lent() -> None:
+            if not is_before:
+                it.stop(interrupt=False)
+            woken.append(it.face.is_woken)
+
+        it.begun.set()
+        it.face.slots = Lender(lent)
+        if is_before:
+            it.stop(interrupt=False)
+        block_until(lambda _: None, SOON)
+
+    it = Stopper(body)
+
+    assert [type(error) for error in it.join()] == [RunInterrupted]
+    assert woken == [True]
+
+
 def test_a_body_that_opted_out_goes_on_until_its_next_call() -> None:
     reached: list[str] = []
 

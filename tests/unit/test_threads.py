@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from headrace._concurrency.bodies import ThreadFace, block_until
+from headrace._concurrency.bodies import ThreadFace, block_until, this_face
 from headrace._concurrency.threads import Threads
-from headrace.exceptions import DeadlockError
+from headrace.exceptions import DeadlockError, RunInterrupted
 
 SOON = 5.0
 
@@ -240,6 +240,120 @@ def test_a_thread_that_waits_can_be_abandoned_too(make: Maker) -> None:
     pool.put(lambda: done.append("next"))
     pool.wait(1)
     assert done == ["next"]
+
+
+class Line:
+    """One job that waits, and one that has its slot until it is let go."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.fires: list[Callable[[], None]] = []
+        self.let_go = threading.Event()
+        self.order: list[str] = []
+        begun = threading.Event()
+
+        def holds() -> None:
+            begun.set()
+            assert self.let_go.wait(SOON)
+            self.order.append("held")
+
+        pool.put(self.waits)
+        assert eventually(lambda: bool(self.fires) and pool.threads.running == 0)
+        pool.put(holds)
+        assert begun.wait(SOON)
+
+    def waits(self) -> None:
+        face = this_face()
+        assert face is not None
+        face.enter(self)
+        try:
+            block_until(self.fires.append, SOON)
+        finally:
+            self.order.append("goes on")
+            face.leave(self)
+
+
+@pytest.mark.parametrize("is_in_line", [False, True])
+def test_a_job_that_has_to_end_waits_for_no_slot(make: Maker, is_in_line: bool) -> None:
+    pool = make(1)
+    line = Line(pool)
+    face = pool.faces[line.waits]
+
+    if is_in_line:
+        line.fires[0]()
+        assert eventually(lambda: face.turn is not None)
+    face.stop(line, "must stop", interrupt=False)
+    pool.wait(1)
+    line.let_go.set()
+    pool.wait(1)
+
+    assert line.order == ["goes on", "held"]
+    assert [type(error) for error in pool.raised] == [RunInterrupted]
+
+
+def test_a_slot_too_many_is_not_given_on(make: Maker) -> None:
+    pool = make(1)
+    line = Line(pool)
+    order = line.order
+    pool.put(lambda: order.append("next"))
+
+    pool.faces[line.waits].stop(line, "must stop", interrupt=False)
+    pool.wait(1)
+    line.let_go.set()
+    pool.wait(2)
+
+    assert order == ["goes on", "held", "next"]
+    assert pool.threads.size == 1
+
+
+def test_a_job_called_in_another_that_has_to_end_waits_for_its_slot(
+    make: Maker,
+) -> None:
+    pool = make(1)
+    line = Line(pool)
+    face = pool.faces[line.waits]
+    inner = object()
+    face.enter(inner)
+
+    face.stop(inner, "must stop", interrupt=False)
+    assert eventually(lambda: face.turn is not None)
+    line.let_go.set()
+    pool.wait(2)
+    face.leave(inner)
+
+    assert line.order == ["held", "goes on"]
+
+
+def test_a_job_that_goes_on_while_it_is_looked_for_is_seen(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make(1)
+    fires: list[Callable[[], None]] = []
+    may_end = threading.Event()
+
+    def waits() -> None:
+        block_until(fires.append, SOON)
+        assert may_end.wait(SOON)
+
+    pool.put(waits)
+    assert eventually(lambda: bool(fires) and pool.threads.running == 0)
+    lock = pool.threads._lock  # keeps the job from going on
+    is_woken: Any = vars(ThreadFace)["is_woken"].fget
+
+    def looked_at_late(face: ThreadFace) -> bool:
+        lock.release()
+        assert eventually(lambda: face.present_wait is None)
+        return bool(is_woken(face))
+
+    monkeypatch.setattr(ThreadFace, "is_woken", property(looked_at_late))
+    with lock:
+        fires[0]()
+        is_busy = pool.threads.is_busy()
+        lock.acquire()
+    may_end.set()
+    pool.wait(1)
+
+    assert is_busy
 
 
 def test_closing_ends_the_threads_that_are_idle(make: Maker) -> None:

@@ -43,20 +43,9 @@ class ThreadFace:
     """What other threads may know of, and do to, the plain bodies of one thread."""
 
     __slots__ = (
-        "_bodies",
-        "_interrupts",
-        "_lock",
-        "_shields",
-        "_spared",
-        "_stopped",
-        "_waiting",
-        "awaits",
-        "ident",
-        "inside",
-        "is_abandoned",
-        "present_wait",
-        "slots",
-    )
+        "_bodies", "_interrupts", "_lock", "_shields", "_spared", "_stopped", "_waiting",
+        "awaits", "ident", "inside", "is_abandoned", "present_wait", "slots", "turn",
+    )  # fmt: skip
 
     def __init__(self, slots: Slots | None = None) -> None:
         self.ident = threading.get_ident()
@@ -66,6 +55,7 @@ class ThreadFace:
         self._bodies: list[object] = []
         self._stopped: list[tuple[object, str]] = []
         self._waiting: Wait | None = None
+        self.turn: Wait | None = None  # for its slot, as long as it waits for one
         self._shields = 0
         self._spared: object = None  # of those stopped: still to be interrupted
         self.present_wait: Wait | None = None  # until the thread really goes on
@@ -117,16 +107,38 @@ class ThreadFace:
             before, self._shields = self._shields, count
         return before
 
-    def wait(self, wait: Wait, timeout: float, look: Callable[[], bool] | None) -> bool:
-        """Block until somebody ends the wait, or until stopped."""
+    def begin_wait(self, wait: Wait, *, stoppable: bool) -> None:
+        """Note what this thread is about to block on, before it lends its slot.
+
+        One that was told to stop must not look as if it waited: virtual time would pass.
+        """
         with self._lock:
-            if not self._stopped:
+            self.present_wait = wait
+            if stoppable:
                 self._waiting = wait
+            if self.is_abandoned or (stoppable and self._stopped):
+                wait.end()
+
+    def end_wait(self) -> None:
+        """The thread goes on."""
+        with self._lock:
+            self.present_wait = self._waiting = None
+
+    def await_turn(self, turn: Wait) -> None:
+        """Block until a slot is there, or all that runs here has to end."""
+        with self._lock:
+            if self._has_to_end():
+                return
+            self.turn = turn
         try:
-            return not self._stopped and wait.block(timeout, look)
+            turn.block(-1.0, None)
         finally:
             with self._lock:
-                self._waiting = None
+                self.turn = None
+
+    def _has_to_end(self) -> bool:
+        # All of it, and not only what the first body has called.
+        return any(body is self._bodies[0] for body, _ in self._stopped)
 
     # -- from any thread -------------------------------------------------------
 
@@ -168,6 +180,8 @@ class ThreadFace:
             if any(each is body for each, _ in self._stopped):
                 return True
             self._stopped.append((body, reason))
+            if self.turn is not None and self._has_to_end():
+                self.turn.end()
             if self._waiting is not None:
                 self._waiting.end()
             elif interrupt and not self._shields:
@@ -349,23 +363,18 @@ def _block(
     face = _HERE.face
     if face is None:
         return wait.block(seconds, look)
-    face.present_wait = wait
-    if face.is_abandoned:
-        wait.end()
+    face.begin_wait(wait, stoppable=stoppable)
     try:
         if face.slots is not None:
             _lend(face.slots, is_needed=stoppable)
         try:
-            if stoppable:
-                got = face.wait(wait, seconds, look)
-            else:
-                got = wait.block(seconds, look)
+            got = wait.block(seconds, look)
         finally:
             wait.is_over = True
             if face.slots is not None:
                 face.slots.take_back()
     finally:
-        face.present_wait = None
+        face.end_wait()
     if stoppable:
         face.raise_if_stopped()
     return got

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from headrace._concurrency.bodies import ThreadFace, set_face
+from headrace._concurrency.waits import Wait
 from headrace.exceptions import DeadlockError
 
 __all__ = ("Threads", "Worker")
@@ -37,6 +38,7 @@ class Worker(threading.Thread):
         self.abandoned = False
         self.is_lent = False  # its body waits in a headrace call
         self.has_slot = False  # while slots are counted: its body runs
+        self.turn = Wait()  # the latest for a slot
         self.job: object = None
         # The same, to be owned. Whoever removes the job from here owns its end: this
         # thread, or `abandon`. A run that is retried is the job of two threads.
@@ -70,7 +72,7 @@ class Threads(Generic[J]):
         self._lent_limit = lent_limit
         self._jobs: SimpleQueue[J | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._turns: deque[threading.Lock] = deque()
+        self._line: deque[Worker] = deque()  # those that wait for a slot
         self._live: set[Worker] = set()
         self._abandoned: set[Worker] = set()
         self._put = 0
@@ -79,6 +81,7 @@ class Threads(Generic[J]):
         self._running = 0  # slots taken, while they are counted
         self._lent = 0  # threads that wait in a headrace call
         self._started = 0
+        self._changes = 0  # slots lent and given
         self._closing = False
         self._on_empty: Callable[[], object] | None = None
 
@@ -111,6 +114,9 @@ class Threads(Generic[J]):
             self._live.discard(worker)
             self._abandoned.add(worker)
             self._ended_elsewhere += worker.ended + 1
+            if worker in self._line:
+                self._line.remove(worker)
+                worker.turn.end()
             if worker.is_lent:
                 self._lent -= 1
             elif worker.has_slot:
@@ -158,10 +164,14 @@ class Threads(Generic[J]):
 
     def is_busy(self) -> bool:
         """Whether a body runs that is not waiting in a headrace call, or is due to."""
+        changes = self._changes
         if self._outstanding() > self._lent or (self._closing and self._live):
             return True
         faces = [worker.face for worker in tuple(self._live)]
-        return any(face is not None and face.is_woken for face in faces)
+        if any(face is not None and face.is_woken for face in faces):
+            return True
+        # One that went on between the two looks was seen by neither.
+        return changes != self._changes
 
     # -- from a body that waits (see holding.Slots) ------------------------------
 
@@ -180,6 +190,7 @@ class Threads(Generic[J]):
                 return
             if not self._counts:
                 self._count_from_now_on()
+            self._changes += 1
             self._lent += 1
             worker.is_lent = True
             worker.has_slot = False
@@ -194,16 +205,16 @@ class Threads(Generic[J]):
         with self._lock:
             if worker.abandoned or not worker.is_lent:
                 return
-            turn = self._take_slot(first=True)
-        if turn is not None:
-            turn.acquire()
-        with self._lock:
-            if worker.abandoned:  # meanwhile: its slot is no longer its own
-                self._free_slot()
+            if self._has_slot_for(worker, first=True):
                 return
-            self._lent -= 1
-            worker.is_lent = False
-            worker.has_slot = True
+        if worker.face is not None:
+            worker.face.await_turn(worker.turn)
+        with self._lock:
+            if worker in self._line:
+                # It has to end. What is left to do is short, and waits for nobody.
+                self._line.remove(worker)
+                self._running += 1
+                self._give_slot(worker)
 
     # -- in the worker threads ---------------------------------------------------
 
@@ -248,12 +259,10 @@ class Threads(Generic[J]):
 
     def _wait_for_slot(self, worker: Worker) -> None:
         with self._lock:
-            if worker.has_slot:  # given to it by `_count_from_now_on`
+            # It may have been given one by `_count_from_now_on`.
+            if worker.has_slot or self._has_slot_for(worker, first=False):
                 return
-            turn = self._take_slot(first=False)
-            worker.has_slot = True
-        if turn is not None:
-            turn.acquire()
+        worker.turn.block(-1.0, None)
 
     # -- with the lock held ------------------------------------------------------
 
@@ -275,22 +284,33 @@ class Threads(Generic[J]):
                 worker.has_slot = True
                 self._running += 1
 
-    def _take_slot(self, *, first: bool) -> threading.Lock | None:
-        """Take a slot, or give the lock to acquire for the next one that is freed."""
+    def _has_slot_for(self, worker: Worker, *, first: bool) -> bool:
+        """Give it a slot, or a place in the line and a turn to wait for."""
         if self._running < self._limit:
             self._running += 1
-            return None
-        turn = threading.Lock()
-        turn.acquire()
+            self._give_slot(worker)
+            return True
+        worker.turn = Wait()
         if first:
-            self._turns.appendleft(turn)
+            self._line.appendleft(worker)
         else:
-            self._turns.append(turn)
-        return turn
+            self._line.append(worker)
+        return False
+
+    def _give_slot(self, worker: Worker) -> None:
+        # Noted by who gives it, so that no slot is neither lent nor in use meanwhile.
+        worker.has_slot = True
+        self._changes += 1
+        if worker.is_lent:
+            worker.is_lent = False
+            self._lent -= 1
 
     def _free_slot(self) -> None:
-        if self._turns:
-            self._turns.popleft().release()
+        # More than the limit run when some had to end, and did not wait for a slot.
+        if self._line and self._running <= self._limit:
+            worker = self._line.popleft()
+            self._give_slot(worker)
+            worker.turn.end()
         else:
             self._running -= 1
 
