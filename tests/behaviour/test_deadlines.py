@@ -391,3 +391,39 @@ async def test_what_is_queued_with_hooks_does_not_start_after_a_deadline() -> No
 
     assert begun == [0]
     assert failed == ["TimedOut"] * 9
+
+
+async def test_a_plain_body_is_not_held_up_by_what_it_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended: list[tuple[str, float]] = []
+
+    @task
+    async def slow_to_end() -> None:
+        try:
+            await anyio.sleep(1000)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(2)
+            ended.append(("called", now()))
+
+    called: Any = slow_to_end
+
+    @task
+    def body() -> None:
+        try:
+            called()
+        finally:
+            ended.append(("caller", loop.time()))
+
+    loop = asyncio.get_running_loop()
+    began = now()
+    async with Runtime() as runtime:
+        with deadline(1):
+            future = await body.submit()
+            state = await future.astate()
+        assert runtime.stats()["abandoned_threads"] == 0
+
+    assert is_overdue(state)
+    assert ended == [("caller", began + 1), ("called", began + 3)]
+    assert "abandoned" not in caplog.text

@@ -35,7 +35,7 @@ from headrace._engine.submitting import submit_run
 from headrace._engine.thread_calls import Body, in_thread
 from headrace._engine.verdict import log_unseen
 from headrace.circles import begin_wait, end_wait
-from headrace.exceptions import BlockedLoop
+from headrace.exceptions import BlockedLoop, RunInterrupted
 from headrace.futures import TaskFuture
 from headrace.futures.stored import stored_in
 from headrace.runs import Record
@@ -226,8 +226,12 @@ def _submit_and_block(
     try:
         waiting = begin_wait((run,))
         block_until(lambda fire: run.watch(lambda _: fire()), look=run.lose)
+    except RunInterrupted:
+        # The caller has to stop, and takes the run along. It has not the time to wait
+        # until that has cleaned up: its scope does.
+        run.cancel()
+        raise
     except BaseException:
-        # The caller has to stop, and takes the run along.
         run.cancel()
         block_until(
             lambda fire: run.watch(lambda _: fire()), stoppable=False, look=run.lose
