@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from headrace import (
     task,
     wait,
 )
+from headrace._concurrency.bodies import ThreadFace
 from headrace.exceptions import (
     BlockedLoop,
     CancelledRun,
@@ -1132,3 +1134,47 @@ async def test_a_body_has_its_place_back_after_a_flow_in_it_that_timed_out() -> 
         await asyncio.gather(first, second)
 
     assert most == [0]
+
+
+async def test_a_body_that_is_stopped_as_its_wait_ends_does_not_go_on_without_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared = Limit(1)
+    went_on: list[int] = []
+
+    @task
+    async def long() -> None:
+        await asyncio.sleep(1000)
+
+    @task(concurrency_limit=shared)
+    def body() -> None:
+        long.submit().wait(500)
+        went_on.append(shared.stats()["used"])
+
+    @task(concurrency_limit=shared)
+    async def other() -> None:
+        await asyncio.sleep(100)
+
+    stop = ThreadFace.stop
+
+    def stop_late(face: ThreadFace, *args: Any, **kwargs: Any) -> bool:
+        first = face.present_wait
+        assert first is not None
+        first.end()
+        until = time.monotonic() + 5
+        while not went_on and face.present_wait in {first, None}:
+            assert time.monotonic() < until
+        return stop(face, *args, **kwargs)
+
+    async with Runtime():
+        first = await body.submit()
+        second = await other.submit()
+        await asyncio.sleep(1)
+        monkeypatch.setattr(ThreadFace, "stop", stop_late)
+        first.cancel()
+        state = await first.astate()
+        await second
+
+    assert state is not None
+    assert state.is_cancelled()
+    assert went_on == []

@@ -172,8 +172,6 @@ def _withdraw(scheduler: Any, run: Any, end: Callable[[Any], Outcome]) -> bool:
 def _stop(scheduler: Any, run: Any, why: str) -> None:
     """Climb the first two rungs, and set the time of the last."""
     run.rare.stop = why
-    if run.rare.claim is not None:
-        run.rare.claim.stop()
     settings = scheduler.host.settings
     handle = run.handle
     grace = settings.cancel_grace_seconds
@@ -187,6 +185,9 @@ def _stop(scheduler: Any, run: Any, why: str) -> None:
             stop_thread(
                 scheduler.loop, handle, run, reason, interrupt=run.spec.interrupt
             )
+    if run.rare.claim is not None:
+        # After its thread was told: else that could go on in between, without a place.
+        run.rare.claim.stop()
     run.rare.timer = scheduler.loop.call_later(grace, _give_up, scheduler, run)
 
 
