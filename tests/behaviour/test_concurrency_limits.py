@@ -1140,7 +1140,7 @@ async def test_a_body_that_is_stopped_as_its_wait_ends_does_not_go_on_without_a_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared = Limit(1)
-    went_on: list[int] = []
+    went_on: list[float | None] = []
 
     @task
     async def long() -> None:
@@ -1148,7 +1148,7 @@ async def test_a_body_that_is_stopped_as_its_wait_ends_does_not_go_on_without_a_
 
     @task(concurrency_limit=shared)
     def body() -> None:
-        long.submit().wait(500)
+        _ = long.submit().wait(500)
         went_on.append(shared.stats()["used"])
 
     @task(concurrency_limit=shared)
