@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from headrace import Runtime, flow, task
-from headrace.exceptions import NotPicklable, WorkerDied
+from headrace import Runtime, deadline, flow, task
+from headrace.exceptions import DeadlineExceeded, NotPicklable, WorkerDied
 from headrace.task_runners import ProcessPoolTaskRunner
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -320,8 +320,8 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
-        deadline = time.monotonic() + 10
-        while is_running(pid) and time.monotonic() < deadline:
+        until = time.monotonic() + 10
+        while is_running(pid) and time.monotonic() < until:
             os.sched_yield()
 
     assert not is_running(pid)
@@ -340,3 +340,68 @@ def test_a_script_that_is_not_guarded_is_told_so_and_starts_no_chain(
 
     assert done.returncode != 0
     assert "if __name__ == '__main__':" in done.stderr
+
+
+@pytest.mark.parametrize("cleans_up", [False, True])
+async def test_a_deadline_ends_a_body_and_another_process_takes_its_place(
+    tmp_path: Path, cleans_up: bool
+) -> None:
+    mark, notes = tmp_path / "pid", tmp_path / "notes"
+
+    @task(retries=3)
+    def stuck() -> None:
+        mark.write_text(str(os.getpid()), "utf-8")
+        try:
+            while True:
+                pass
+        finally:
+            if cleans_up:
+                notes.write_text("cleaned up", "utf-8")
+            else:
+                while True:
+                    pass
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    async def main() -> Any:
+        await pid_of_body.submit().aresult()
+        began = time.monotonic()
+        with deadline(0.5):
+            future = await stuck.submit()
+            behind = await pid_of_body.submit()  # waits for the only process
+            states = [await future.astate(), await behind.astate()]
+        took = time.monotonic() - began
+        return [[states, took, await pid_of_body.submit().aresult()]]
+
+    ((states, took, pid),) = await main()
+
+    assert [state.name for state in states] == ["TimedOut", "TimedOut"]
+    assert all(isinstance(state.data, DeadlineExceeded) for state in states)
+    assert took < 0.5 + 4 * 0.25
+    assert notes.exists() is cleans_up
+    assert not is_running(int(mark.read_text("utf-8")))
+    assert pid != int(mark.read_text("utf-8"))
+
+
+def test_a_plain_flow_ends_its_processes_at_a_deadline(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+
+    @task
+    def stuck() -> None:
+        mark.write_text(str(os.getpid()), "utf-8")
+        while True:
+            pass
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def main() -> Any:
+        pid_of_body.submit().result()
+        began.append(time.monotonic())
+        with deadline(0.5):
+            stuck()
+
+    began: list[float] = []
+
+    with pytest.raises(DeadlineExceeded):
+        main()
+
+    assert time.monotonic() - began[0] < 0.5 + 4 * 0.25
+    assert not is_running(int(mark.read_text("utf-8")))
