@@ -469,9 +469,10 @@ class PlainCode(RuleBasedStateMachine):
         assert not self.runtime.stats()["zombies"]
         # A body that waits for the runs of a flow in it may be left behind, and ends.
         until = time.monotonic() + SECONDS_TO_END
+        pause = threading.Event()
         while self.runtime.stats()["abandoned_threads"]:
             assert time.monotonic() < until
-            time.sleep(0.001)
+            pause.wait(0.001)
 
     def check_ends(self) -> None:
         world = self.world
