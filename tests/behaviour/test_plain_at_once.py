@@ -444,6 +444,7 @@ class PlainCode(RuleBasedStateMachine):
         error = Boom() if fails else None
         kind = Boom if fails else None
         self.go(self.runtime.__aexit__(kind, error, None))
+        self.await_abandoned()
         for future in self.futures:
             assert future.state.is_final()
         assert self.runtime.stats() == dict.fromkeys(self.runtime.stats(), 0)
@@ -467,7 +468,10 @@ class PlainCode(RuleBasedStateMachine):
             return
         assert not self.world.gauge.wrong
         assert not self.runtime.stats()["zombies"]
-        # A body that waits for the runs of a flow in it may be left behind, and ends.
+        self.await_abandoned()
+
+    def await_abandoned(self) -> None:
+        """A body that waits for the runs of a flow in it may be left behind, and ends."""
         until = time.monotonic() + SECONDS_TO_END
         pause = threading.Event()
         while self.runtime.stats()["abandoned_threads"]:
