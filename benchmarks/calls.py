@@ -12,9 +12,8 @@ TIMES = 20_000
 
 
 async def bare_one_by_one() -> None:
-    loop = asyncio.get_running_loop()
     for i in range(TIMES):
-        await loop.create_task(inc(i))
+        await asyncio.create_task(inc(i))
 
 
 async def submit_one_by_one() -> None:

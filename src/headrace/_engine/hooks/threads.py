@@ -30,6 +30,10 @@ log: Final = logging.getLogger("headrace.hooks")
 # How long a thread may take for what many others wait behind.
 _SECONDS_TO_HELP: Final = 0.004
 
+# What is gathered for a thread, as long as there is more to come.
+_JOBS_TO_GATHER: Final = 2048
+_TURNS_TO_GATHER: Final = 32
+
 # Jobs that a thread does in that time unless they block, or take 80 us and more each.
 _KEEPS_UP: Final = 50
 
@@ -78,8 +82,8 @@ class HookLine:
     """
 
     __slots__ = (
-        "_at_work", "_callers", "_done", "_has_understudy", "_lock", "_scheduler",
-        "_timer", "jobs",
+        "_at_work", "_callers", "_done", "_has_understudy", "_is_gathering", "_lock",
+        "_scheduler", "_timer", "_turns", "jobs",
     )  # fmt: skip
 
     def __init__(self, scheduler: Any) -> None:
@@ -91,6 +95,8 @@ class HookLine:
         self._has_understudy = False
         self._done = 0  # jobs; a count for comparisons, which may miss some
         self._timer: asyncio.TimerHandle | None = None
+        self._is_gathering = False
+        self._turns = 0  # of the loop, since jobs are gathered
 
     def add(self, job: HookJob) -> None:
         """Have a job done. On the loop."""
@@ -98,8 +104,43 @@ class HookLine:
         # at the line for the last time: one of the two sees the other.
         self.jobs.append(job)
         if not self._at_work:
-            self._start(is_understudy=False)
+            self._start_soon()
         elif not self._has_understudy:
+            self._gather()
+
+    def _start_soon(self) -> None:
+        """Start a caller, in some turns of the loop if other runs end in these.
+
+        A change of threads takes longer than the hooks of a hundred runs that return
+        soon. Where nothing else is about to start, there is nothing to wait for.
+        """
+        is_ripe = not self._scheduler.ready or self._turns >= _TURNS_TO_GATHER
+        if is_ripe or len(self.jobs) >= _JOBS_TO_GATHER:
+            self._turns = 0
+            self._start(is_understudy=False)
+        else:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Look again in the next turn of the loop."""
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._scheduler.loop.call_soon(self._turn, context=Context())
+
+    def _turn(self) -> None:
+        # An understudy is made late as well: most lines are empty by then.
+        self._is_gathering = False
+        self._turns += 1
+        if not self.jobs:
+            self._turns = 0
+        elif not self._at_work:
+            self._start_soon()
+        elif self._has_understudy:
+            self._turns = 0
+        elif self._turns < _TURNS_TO_GATHER:
+            self._gather()
+        else:
+            self._turns = 0
             self._have_understudy()
 
     def _have_understudy(self) -> None:
