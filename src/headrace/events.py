@@ -83,10 +83,8 @@ class Announcer:
 
     def announce(self, run: Record) -> None:
         """Note and tell that a run has entered its latest state. On its loop."""
-        if self._note is not None:
-            self._note(run)
-        if self._observers:
-            self.tell(run)
+        self.note(run)
+        self.tell(run)
 
     def note(self, run: Record) -> None:
         """Do what is to be done at once. Any thread; follow with `tell` on the loop."""

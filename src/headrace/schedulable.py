@@ -125,7 +125,7 @@ class Schedulable(Runnable[P, R_co]):
             RunEnded: The flow run or runtime that it belongs to has ended.
         """
         spec = self.spec
-        try:
+        try:  # as `_check`, whose call takes a hundredth of a submit that is awaited
             spec.binder.check(args, kwargs)
         except ParameterBindError as error:
             self._advise(error)

@@ -127,16 +127,18 @@ async def test_what_a_hook_read_as_id_stays_the_id_of_the_state(
         assert (await run.astate()).id == ids[0]
 
 
-async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive(
-    hooked_with: Hooked,
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_run_dies_with_its_last_reference_though_a_hook_kept_its_state(
+    is_kept: bool, hooked_with: Hooked
 ) -> None:
     kept: list[State[Any]] = []
 
     async def keep(_task: Any, _run: Any, state: State[Any]) -> None:
-        kept.append(state)
+        if is_kept:
+            kept.append(state)
 
     async with Runtime(history="off"):
-        run: Any = await hooked_with(keep).submit(1)
+        run: Any = await hooked_with(keep, keep).submit(1)
         await run
         seen = weakref.ref(run)
         gc.disable()
@@ -146,27 +148,10 @@ async def test_a_state_that_is_kept_keeps_neither_run_nor_task_alive(
             assert seen() is None
         finally:
             gc.enable()
-    assert kept[0].result() == [1]
-    assert kept[0].run_key is not None
-
-
-async def test_a_run_whose_hook_keeps_nothing_dies_with_its_last_reference(
-    hooked_with: Hooked,
-) -> None:
-    async def look(*_: object) -> None:
-        """Keeps nothing."""
-
-    async with Runtime(history="off"):
-        run: Any = await hooked_with(look, look).submit(1)
-        await run
-        seen = weakref.ref(run)
-        gc.disable()
-        try:
-            del run
-            await asyncio.sleep(0)
-            assert seen() is None
-        finally:
-            gc.enable()
+    assert len(kept) == 2 * is_kept
+    for state in kept:
+        assert state.result() == [1]
+        assert state.run_key is not None
 
 
 async def test_the_state_can_be_pickled_compared_and_copied_in_a_hook(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import types
 from collections.abc import Awaitable, Generator
 from time import time
@@ -38,11 +37,8 @@ __all__ = (
     "trimmed",
 )
 
-log: Final = logging.getLogger("headrace.engine")
-
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
-_FAILED: Final = StateType.FAILED
 
 
 @types.coroutine

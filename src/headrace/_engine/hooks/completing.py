@@ -1,4 +1,4 @@
-"""The end of a run that completed and has hooks on the loop: a part of the hot path."""
+"""The end of a run that completed and has hooks: a part of the hot path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace._engine.hooks.threads import HookJob
 from headrace._engine.outcomes import Outcome, must_ask
 from headrace.hooks import Hook
 from headrace.runs import TaskRun
-from headrace.states import State, StateType
+from headrace.states import FINAL, State, StateType
 from headrace.states.record import OUR_REFERENCES
 
 __all__ = ("end_in_task", "end_otherwise")
@@ -77,6 +77,8 @@ def end_in_task(
 
 def _finish_later(run: Any) -> None:
     """The rest of `end_in_task`, when the hooks have been called in a thread."""
+    if run.phase in FINAL:
+        return  # lost with the loop that it was on
     state = run.settled
     if getrefcount(state) == OUR_REFERENCES and run.log is None:
         del run.settled  # as above: a call would take longer than the two hooks there
