@@ -99,20 +99,22 @@ class Binder:
         names: Those of its parameters.
         variadic_positional: The name of its ``*args``, or None.
         variadic_keyword: The name of its ``**kwargs``, or None.
+        fewest: A call without keywords fits if it has at least so many arguments...
+        most: ...and at most so many: asked before `check`, of every submit.
     """
 
     __slots__ = (
         "_by_keyword",
         "_defaults",
-        "_fewest",
         "_keyword_only",
-        "_most",
         "_names",
         "_positional",
         "_positional_only",
         "_required",
         "_required_keywords",
         "_variadic",
+        "fewest",
+        "most",
         "name",
         "names",
         "signature",
@@ -155,8 +157,8 @@ class Binder:
             if index >= self._positional_only
         } | dict.fromkeys(self._keyword_only, _NEVER)
         # How many arguments a call without keywords has.
-        self._fewest = _NEVER if self._required_keywords else len(self._required)
-        self._most = _NEVER if self.variadic_positional else len(self._positional)
+        self.fewest = _NEVER if self._required_keywords else len(self._required)
+        self.most = _NEVER if self.variadic_positional else len(self._positional)
 
     # -- From arguments to parameters -----------------------------------------
 
@@ -167,7 +169,7 @@ class Binder:
             ParameterBindError: It does not.
         """
         # Every submit comes through here. `Signature.bind` takes 20 times as long.
-        if not kwargs and self._fewest <= len(args) <= self._most:
+        if not kwargs and self.fewest <= len(args) <= self.most:
             return
         if not self._surely_fits(args, kwargs):
             self._bind(args, kwargs)
@@ -210,8 +212,8 @@ class Binder:
         """Whether a call fits and has nothing for ``**kwargs``; False if in doubt."""
         count = len(args)
         if not kwargs:
-            return self._fewest <= count <= self._most
-        if count > self._most:
+            return self.fewest <= count <= self.most
+        if count > self.most:
             return False
         for name in kwargs:
             # -1 is a name unknown here, or positional only.

@@ -6,11 +6,11 @@ from collections.abc import Coroutine
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 from headrace._concurrency.bodies import is_plain_code, shielded, this_face
+from headrace._concurrency.current import holder_here
 from headrace._engine import submitting
 from headrace._engine.streams.plans import STREAM_OPTIONS, plan_of, refuse_ambiguous
 from headrace._engine.whole_inputs import has_pending
 from headrace._types import Untold
-from headrace.context import CURRENT
 from headrace.exceptions import ParameterBindError, SubmitOutsideRun
 from headrace.futures import (
     AsyncSubmission,
@@ -125,12 +125,9 @@ class Schedulable(Runnable[P, R_co]):
             RunEnded: The flow run or runtime that it belongs to has ended.
         """
         spec = self.spec
-        try:  # as `_check`, whose call takes a hundredth of a submit that is awaited
-            spec.binder.check(args, kwargs)
-        except ParameterBindError as error:
-            self._advise(error)
-            raise
-        holder = CURRENT.get(None)
+        if kwargs or not spec.binder.fewest <= len(args) <= spec.binder.most:
+            self._check(args, kwargs)
+        holder = holder_here(None)
         if holder is None:
             raise SubmitOutsideRun(spec.name, "submit")
         if this_face() is None:
@@ -214,7 +211,7 @@ class Schedulable(Runnable[P, R_co]):
         """
         spec = self.spec
         self._check(args, kwargs)
-        holder = CURRENT.get(None)
+        holder = holder_here(None)
         if holder is None:
             raise SubmitOutsideRun(spec.name, "map")
         in_coroutine_code = not is_plain_code()
@@ -324,16 +321,13 @@ class Schedulable(Runnable[P, R_co]):
         try:
             self.spec.binder.check(args, kwargs)
         except ParameterBindError as error:
-            self._advise(error)
+            names = list(self.spec.binder.signature.parameters)
+            if names[:1] == ["cls"]:
+                error.add_note(
+                    "If this is a class method: put @task above @classmethod; in the "
+                    "other order only plain calls know their class on Python 3.13."
+                )
             raise
-
-    def _advise(self, error: ParameterBindError) -> None:
-        names = list(self.spec.binder.signature.parameters)
-        if names[:1] == ["cls"]:
-            error.add_note(
-                "If this is a class method: put @task above @classmethod; in the "
-                "other order only plain calls know their class on Python 3.13."
-            )
 
 
 async def _states_of(futures: FutureList[Any, Any]) -> TaskStates[Any]:

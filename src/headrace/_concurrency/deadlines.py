@@ -18,7 +18,7 @@ from headrace._concurrency.loops import shows_machine_time
 from headrace._concurrency.slices import in_slices
 from headrace.exceptions import DeadlineExceeded
 
-__all__ = ("DEADLINE", "Deadline", "Group", "Poster")
+__all__ = ("DEADLINE", "Deadline", "Group", "Poster", "deadline_here")
 
 # Each of those that are stopped takes its turn at once, and its own time.
 _MOST_IN_A_TURN: Final = 32
@@ -186,3 +186,4 @@ class Group:
 DEADLINE: Final[ContextVar[Deadline | None]] = ContextVar(
     "headrace_deadline", default=None
 )
+deadline_here: Final = DEADLINE.get  # see `headrace._concurrency.current`

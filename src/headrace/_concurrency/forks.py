@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
-__all__ = ("Forks",)
+__all__ = ("FORKS", "Forks")
 
 
 class Forks:
@@ -14,12 +15,18 @@ class Forks:
         count: How many forks lie between this process and the one that imported this.
     """
 
-    count: int = 0
+    # An instance, as reading an attribute of a class is not specialised on 3.11.
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def forked(self) -> None:
+        """This process is the child of a fork."""
+        self.count += 1
 
 
-def _forked() -> None:
-    Forks.count += 1
-
+FORKS: Final = Forks()
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=FORKS.forked)

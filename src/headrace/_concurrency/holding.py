@@ -12,7 +12,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar
 
-__all__ = ("HELD", "Held", "Slots", "await_lent", "forgo", "lent_here", "while_lent")
+__all__ = (
+    "HELD",
+    "Held",
+    "Slots",
+    "await_lent",
+    "forgo",
+    "held_here",
+    "lent_here",
+    "while_lent",
+)
 
 T = TypeVar("T")
 
@@ -57,6 +66,7 @@ class Held(Protocol):
 
 
 HELD: Final[ContextVar[Held | None]] = ContextVar("headrace_held", default=None)
+held_here: Final = HELD.get  # see `headrace._concurrency.current`
 
 
 async def while_lent(held: Held, awaitable: Awaitable[T]) -> T:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from time import time
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from headrace._engine.hooks import hooking
 from headrace._engine.hooks.completing import end_in_task, end_otherwise
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
+from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
 from headrace._engine.results.planning import plan_of
 from headrace._engine.results.steps import (
@@ -40,25 +40,31 @@ __all__ = (
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
 
+# Of an imported name, 3.11 makes a method object for each call.
+_set_holder: Final = CURRENT.set
 
-@types.coroutine
-def _gate() -> Generator[None, None, None]:
-    yield
+
+class _Gate:
+    """What is awaited here lets the loop turn once, without a frame of its own."""
+
+    __await__ = staticmethod(functools.partial(iter, (None,)))
+
+
+_GATE: Final[Any] = _Gate()
 
 
 async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - hot
     """An attempt from its first step to its outcome. Raises nothing."""
     try:
-        await _gate()
+        await _GATE
     except BaseException as error:  # noqa: BLE001 - cancelled before its first step
-        # Without a trace: it would lead here only, and so to the run.
-        _never_started(run, scheduler, error.with_traceback(None))
+        _never_started(run, scheduler, error)
         return
     scheduler.starting -= 1
     scheduler.submits_in_a_row = 0
     if scheduler.ready:
         scheduler.fill()
-    CURRENT.set(run)  # in this task's own context: nothing to reset
+    _set_holder(run)  # in this task's own context: nothing to reset
     spec = run.spec
     if run.upstreams is not None and not put_inputs(run, scheduler):
         return
@@ -71,22 +77,26 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     run.phase = _RUNNING
     if scheduler.announcer is not None:
         scheduler.announce(run)
+    outcome: Outcome | None
     try:
         if spec.timeout_seconds is not None:
             stopping.set_limit((scheduler, run, time()))
-        value = await spec.call(*run.args, **run.kwargs)
+        if run.kwargs is NO_KWARGS:  # ** of nothing makes a dict all the same
+            value = await spec.call(*run.args)
+        else:
+            value = await spec.call(*run.args, **run.kwargs)
         if type(value) in ATOMS and run.rare is None:
-            outcome: Outcome = (_COMPLETED, value)
+            # Nobody has ended it, and as a rule nobody wants to hear first.
+            outcome = None if spec.hooks is None else (_COMPLETED, value)
         else:
             value = await plain_value(value)
-            if spec.timeout_seconds is not None:
-                stopping.note_overrun(scheduler.loop, run)
-            outcome = of_value(run, value)
+            outcome = _outcome_of(run, scheduler, value)
+            if outcome[0] is _COMPLETED and run.rare is None and spec.hooks is None:
+                value, outcome = outcome[1], None
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
-        outcome = of_error(run, trimmed(error))
-    if outcome[0] is _COMPLETED and run.rare is None and spec.hooks is None:
-        # As most runs end: nobody can have ended it, nor wants to hear first.
-        scheduler.finish(run, _COMPLETED, outcome[1])
+        value, outcome = None, of_error(run, trimmed(error))
+    if outcome is None:
+        scheduler.finish(run, _COMPLETED, value)
     else:
         rest = end_in_task(run, scheduler, outcome)
         if rest is not None:
@@ -120,9 +130,7 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
         value = await _body_of(run, scheduler)
         if type(value) not in ATOMS:
             value = await plain_value(value)
-        if spec.timeout_seconds is not None:
-            stopping.note_overrun(scheduler.loop, run)
-        outcome = of_value(run, value)
+        outcome = _outcome_of(run, scheduler, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         outcome = of_error(run, trimmed(error))
     if plan is not None:
@@ -130,6 +138,12 @@ async def _live_fully(run: TaskFuture[Any], scheduler: Any) -> None:
     kept(run, outcome)
     await end_otherwise(run, scheduler, outcome)
     del run, outcome  # see `live`
+
+
+def _outcome_of(run: TaskFuture[Any], scheduler: Any, value: object) -> Outcome:
+    if run.spec.timeout_seconds is not None:
+        stopping.note_overrun(scheduler.loop, run)
+    return of_value(run, value)
 
 
 def _body_of(run: TaskFuture[Any], scheduler: Any) -> Awaitable[Any]:
@@ -175,7 +189,9 @@ async def _saved(run: TaskFuture[Any], plan: Any, outcome: Outcome) -> Outcome:
 
 def _never_started(run: TaskFuture[Any], scheduler: Any, error: BaseException) -> None:
     scheduler.starting -= 1
-    scheduler.attempt_ended(run, of_error(run, error), may_go_on=False)
+    # Without a trace: it would lead to the engine only, and so to the run.
+    outcome = of_error(run, error.with_traceback(None))
+    scheduler.attempt_ended(run, outcome, may_go_on=False)
     if scheduler.ready and not scheduler.loop.is_closed():
         scheduler.fill()
 
@@ -184,7 +200,7 @@ async def finish_awaitable(
     run: TaskFuture[Any], scheduler: Any, awaitable: Awaitable[Any]
 ) -> None:
     """The rest of an attempt whose plain body returned something to await (DEF-06)."""
-    CURRENT.set(run)  # in this task's own context: nothing to reset
+    _set_holder(run)  # in this task's own context: nothing to reset
     try:
         outcome = of_value(run, await awaitable)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything

@@ -176,7 +176,7 @@ def drain_scope_here(scope: Scope, grace: float) -> Drained:
 
 def _begun(scope: Scope) -> Any:
     """The scheduler of the scope, which takes nothing new; None if it is over."""
-    scope.is_closing = True
+    scope.close()
     if scope.has_ended:
         return None
     if scope.scheduler is None and scope.is_idle and not scope.visits:

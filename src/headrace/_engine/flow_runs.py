@@ -129,7 +129,7 @@ async def await_flow(
             run.scope.place.close_soon()
         raise
     finally:
-        run.scope.has_ended = True
+        run.scope.shut()
         end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if is_own and is_closed:
             host.drop()
@@ -292,7 +292,7 @@ def call_flow(
         outcome = of_error(run, error, kind="Flow")
         raise
     finally:
-        run.scope.has_ended = True
+        run.scope.shut()
         if mine is None or mine.claim(run):
             end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:

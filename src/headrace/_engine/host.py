@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from headrace._concurrency.bodies import block_until
 from headrace._concurrency.call_threads import in_new_thread, start_thread
-from headrace._concurrency.forks import Forks
+from headrace._concurrency.forks import FORKS
 from headrace._concurrency.loops import HelperLoop
 from headrace._concurrency.threads import Threads
 from headrace._engine.limiting import HostLimits
@@ -91,7 +91,7 @@ class Host:
         self.announcer = Announcer(observers, note) if observers or note else None
         self.scheduler: Scheduler | None = None
         self.pid = os.getpid()  # for messages
-        self.forks = Forks.count
+        self.forks = FORKS.count
         self._helper: HelperLoop | None = None
         self._lock = threading.Lock()
         self.log: RunLog | None = None  # set by a runtime when it opens
@@ -155,11 +155,11 @@ class Host:
 
     def is_forked(self) -> bool:
         """Whether this is a child of the process that made this."""
-        return Forks.count != self.forks
+        return FORKS.count != self.forks
 
     def refuse_fork(self) -> None:
         """Raise ForkedRuntime in a child of the process that made this."""
-        if Forks.count != self.forks:
+        if FORKS.count != self.forks:
             raise ForkedRuntime(self.pid, os.getpid())
 
     # -- what is left behind -----------------------------------------------------

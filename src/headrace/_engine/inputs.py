@@ -18,10 +18,11 @@ from headrace.futures.resolve import (
     data_of,
     find,
 )
-from headrace.runs.inputs import WAIT_FOR, packed
+from headrace.runs.inputs import WAIT_FOR, joined, packed
 from headrace.states import State, StateType, format_exception
 
 __all__ = (
+    "ALONE",
     "Inputs",
     "gather_crowds",
     "keys_of",
@@ -31,6 +32,9 @@ __all__ = (
     "put_inputs",
     "substitute_inputs",
 )
+
+# What holds the upstream of a run whose only argument that is: others are in a list.
+ALONE: Final[Any] = tuple
 
 _SUBMISSIONS: Final = frozenset({Submission, AsyncSubmission})
 
@@ -145,8 +149,8 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
     is_alone = len(args) == 1 and type(args[0]) in _SUBMISSIONS and not run.kwargs
     if is_alone and wait_for is None and run.links is None:
         future = args[0].future
-        run.links = 0, future.ident or future.run_key()
-        run.upstreams = [future]
+        run.links = future.ident or future.run_key()
+        run.upstreams = (future,)  # see `ALONE`
         return True
     if may_be_crowded(run, wait_for):
         wait_for, crowds = gather_crowds(run, wait_for)
@@ -156,7 +160,7 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
     )
     if links:
         # Those of a whole map were noted before.
-        run.links = (*run.links, *links) if run.links else tuple(links)
+        run.links = joined(run.links, links)
     if tolerated:
         run.rarely().tolerated = tolerated
     if has_any:
@@ -216,10 +220,9 @@ def substitute_inputs(run: Any) -> None:
     Raises:
         HeadraceError: A container could not be copied, chained to the reason.
     """
-    run.upstreams = None
-    args = run.args
-    if len(args) == 1 and type(args[0]) in _SUBMISSIONS and not run.kwargs:
-        run.args = (data_of(args[0].future),)
+    upstreams, run.upstreams = run.upstreams, None
+    if type(upstreams) is ALONE:
+        run.args = (data_of(upstreams[0]),)
         return
     values = [*run.args, *run.kwargs.values()]
     substitution = Substitution(values)

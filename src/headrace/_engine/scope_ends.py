@@ -51,13 +51,13 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
         interrupted = await (over if held is None else while_lent(held, over))
     finally:
         _print_again(scope)
-    scope.has_ended = True
+    scope.shut()
     return interrupted
 
 
 def drop_scope(scope: Scope) -> None:
     """End a scope whose own code was closed and can wait for nothing any more."""
-    scope.has_ended = True
+    scope.shut()
     _print_again(scope)
     stopping.tell_to_cancel(scope)
 
@@ -93,7 +93,7 @@ def finish_scope_here(scope: Scope, *, cancel: bool) -> None:
 
 def _block_for_idle(scope: Scope, *, cancel: bool) -> None:
     if scope.host.is_forked():
-        scope.has_ended = True  # its runs go on in the parent, and nothing of it here
+        scope.shut()  # its runs go on in the parent, and nothing of it here
         return
     # The body may have been left with the first Ctrl-C.
     is_urgent = isinstance(sys.exception(), KeyboardInterrupt)
@@ -147,9 +147,10 @@ def _is_over(scope: Scope) -> bool:
     if scope.scheduler is None:
         if scope.direct:
             _end_leftovers(scope)
-        scope.has_ended |= scope.is_idle
+        if scope.is_idle:
+            scope.shut()
     elif scope.scheduler.loop.is_closed():
-        scope.has_ended = True
+        scope.shut()
     elif scope.direct:
         _end_leftovers(scope)
     # From an abandoned thread the loop ends what there is to end.
@@ -160,7 +161,7 @@ def _is_over(scope: Scope) -> bool:
 def _on_idle(scope: Scope, fire: Any) -> None:
     def close(_: object) -> None:
         if scope.is_idle:
-            scope.has_ended = True
+            scope.shut()
             fire()
         else:
             scope.tell_when_idle(lambda: scheduler.call(close, None))

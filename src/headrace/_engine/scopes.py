@@ -22,7 +22,6 @@ from headrace.exceptions import RunEnded
 from headrace.logging.prints import log_prints_for, print_again_for
 from headrace.middleware import AROUND_NOTHING
 from headrace.runs import Record, ScopeFacts
-from headrace.states import StateType
 
 __all__ = ("Scope", "context_of")
 
@@ -42,6 +41,7 @@ class Scope:
         owner: The record of the flow run this is the scope of, if it is one; None
             again once that has its final state.
         scheduler: Runs what is submitted; set by `opened`.
+        door: The same, while that takes runs without a further look at it and at this.
         open: Submitted runs without a final state.
         active: Runs that have been started and have not ended.
         waiting: Runs that wait for inputs or for a retry.
@@ -61,6 +61,7 @@ class Scope:
         body: The asyncio task its own body runs in, which ends by itself.
         blocks: The loop that its plain body found running in its thread, and that
             cannot go on before the body ends.
+        counters: Number the runs of each task, by its key; see `counter`.
         known: Which objects its runs gave; None before the first that can be known.
         stores_results: Whether results of its runs are stored where their task does not
             say.
@@ -69,7 +70,7 @@ class Scope:
     """
 
     __slots__ = (
-        "_counters", "_ended", "_facts", "active", "blocks", "body", "direct", "forks",
+        "_ended", "_facts", "active", "blocks", "body", "counters", "direct", "door", "forks",
         "has_ended", "host", "is_bare", "is_cancelled", "is_closing", "is_sequential",
         "kept", "kind", "known", "looks_at_prints", "new_key", "on_idle", "open", "owner", "parent",
         "place", "plans", "runner", "scheduler", "stores_results", "streams",
@@ -95,6 +96,7 @@ class Scope:
         # Name and id of the flow run, name of the flow.
         self._ended: tuple[str, int, str] | None = None
         self.scheduler: Any = host.scheduler
+        self.door: Any = None
         self.open = 0
         self.active: set[Any] = set()
         self.waiting: set[Any] = set()
@@ -120,7 +122,7 @@ class Scope:
         self.looks_at_prints = False
         self.known: KnownResults | None = None
         self._facts: ScopeFacts | None = None
-        self._counters: dict[str, Iterator[int]] = {}
+        self.counters: dict[str, Iterator[int]] = {}
 
     @property
     def scope(self) -> Scope:
@@ -167,9 +169,9 @@ class Scope:
 
     def counter(self, task_key: str) -> Iterator[int]:
         """Numbers the runs of one task, in the order of the calls (RNAME-02)."""
-        counter = self._counters.get(task_key)
+        counter = self.counters.get(task_key)
         if counter is None:
-            counter = self._counters.setdefault(task_key, itertools.count())
+            counter = self.counters.setdefault(task_key, itertools.count())
         return counter
 
     def dynamic_keys(self) -> dict[str, int]:
@@ -177,7 +179,7 @@ class Scope:
         # count(3) is what gives 3 next; looking at it must not take it.
         return {
             key: int(repr(counter)[len("count(") : -1]) - 1
-            for key, counter in tuple(self._counters.items())
+            for key, counter in tuple(self.counters.items())
         }
 
     def opened(self) -> Any:
@@ -203,6 +205,24 @@ class Scope:
         if self.is_closing:
             refuse_from_outside(self)
         return self.opened()
+
+    def open_door(self) -> None:
+        """Set `door`, unless there is something to look at for each run."""
+        if not (self.scheduler.looks_at_each or self.is_sequential):
+            self.door = self.scheduler
+        # Other threads may shut it meanwhile: they say so before they do.
+        if self.has_ended or self.is_closing:
+            self.door = None
+
+    def close(self) -> None:
+        """Admit only what its own runs submit, and its visits."""
+        self.is_closing = True
+        self.door = None
+
+    def shut(self) -> None:
+        """Admit nothing any more."""
+        self.has_ended = True
+        self.door = None
 
     def way_around(self, loop: Any) -> str | None:
         """What to await in place of the plain body that blocks a loop.
@@ -253,7 +273,7 @@ class Scope:
     def reopen(self) -> None:
         """Take runs again, numbered from the start."""
         self.has_ended = False
-        self._counters.clear()
+        self.counters.clear()
         self.unseen.clear()
 
     # -- prints ------------------------------------------------------------------
@@ -363,16 +383,6 @@ class Scope:
         """No run of it follows that could be given what earlier ones gave."""
         if self.known is not None:
             self.known.clear()
-
-    def verdict_of_unseen(self) -> tuple[StateType, Any] | None:
-        """How the first failure that nobody was given counts, and its run."""
-        worst: tuple[StateType, Any] | None = None
-        for run in self.unseen.in_order():
-            kind = run.last_state.verdict_type
-            if kind is not StateType.CANCELLED:
-                return StateType.FAILED, run
-            worst = worst or (kind, run)
-        return worst
 
 
 def _stores_results(host: Any, parent: Scope | None, owner: Any) -> bool:

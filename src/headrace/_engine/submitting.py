@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
@@ -9,9 +10,9 @@ from time import time
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import block_until, is_plain_code
-from headrace._concurrency.deadlines import DEADLINE
-from headrace._concurrency.forks import Forks
-from headrace._concurrency.holding import HELD
+from headrace._concurrency.deadlines import deadline_here
+from headrace._concurrency.forks import FORKS
+from headrace._concurrency.holding import HELD, held_here
 from headrace._engine.deadlines import bind, enlist
 from headrace._engine.inputs import look_for_inputs
 from headrace._engine.limiting import refuse_at_once
@@ -31,8 +32,8 @@ from headrace._engine.whole_inputs import (
     shared,
     with_whole_data,
 )
-from headrace.context import CURRENT, TAGS
-from headrace.exceptions import MappingMissingIterable, SubmitOutsideRun
+from headrace.context import tags_here
+from headrace.exceptions import MappingMissingIterable
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.admission import ask_for_admission, block_for_admission
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
@@ -42,7 +43,6 @@ from headrace.specs import TaskSpec
 __all__ = (
     "adopt",
     "apart",
-    "holder_for",
     "map_runs",
     "new_run",
     "submit_run",
@@ -52,31 +52,19 @@ __all__ = (
 
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
-
-def holder_for(spec: TaskSpec, verb: str) -> Any:
-    """What the present code belongs to.
-
-    Raises:
-        SubmitOutsideRun: Nothing.
-    """
-    holder = CURRENT.get(None)
-    if holder is None:
-        raise SubmitOutsideRun(spec.name, verb)
-    return holder
+_running_loop: Final[Callable[[], object]] = asyncio._get_running_loop  # noqa: SLF001 - 30 ns
 
 
 def new_run(
     scope: Scope, spec: TaskSpec, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> TaskFuture[Any]:
     """The record of a run, its number drawn and its context taken."""
-    number, context = next(scope.counter(spec.key)), copy_context()
+    counter = scope.counters.get(spec.key) or scope.counter(spec.key)
+    number, context, created = next(counter), copy_context(), time()
+    kind: Any = AsyncTaskFuture if spec.is_async else TaskFuture
     named = kwargs or NO_KWARGS
-    run: TaskFuture[Any]
-    if spec.is_async:
-        run = AsyncTaskFuture(scope, spec, args, named, context, number, time())
-    else:
-        run = TaskFuture(scope, spec, args, named, context, number, time())
-    if tags := TAGS.get():
+    run: TaskFuture[Any] = kind(scope, spec, args, named, context, number, created)
+    if tags := tags_here():
         run.rarely().tags = tags
     if spec.log_prints:
         scope.look_at_prints()
@@ -85,7 +73,7 @@ def new_run(
 
 def apart(context: Context) -> Context:
     """The context of runs that go on beside the present code: they lend for themselves."""
-    if HELD.get() is not None:
+    if held_here() is not None:
         context.run(HELD.set, None)
     return context
 
@@ -100,7 +88,7 @@ def adopt(holder: Any, run: TaskFuture[Any]) -> None:
         rare.children.add(run)
 
 
-def submit_run(  # noqa: C901 - hot
+def submit_run(
     holder: Any,
     spec: TaskSpec,
     args: tuple[Any, ...],
@@ -115,36 +103,51 @@ def submit_run(  # noqa: C901 - hot
         ForkedRuntime: It was made in the parent of this process.
     """
     scope = holder.scope
-    scheduler = scope.scheduler
-    is_over = scope.has_ended or scope.is_closing
-    if scheduler is None or is_over or Forks.count != scope.forks:
-        scheduler = scope.admitting()
+    scheduler = scope.door
+    if (
+        scheduler is None
+        or wait_for is not None
+        or spec.limit is not None
+        or type(holder) in _RUNS
+        or scope.forks != FORKS.count
+        or deadline_here() is not None
+        or held_here() is not None
+    ):
+        return _submit_fully(holder, spec, args, kwargs, wait_for)
+    run = new_run(scope, spec, args, kwargs)
+    if _running_loop() is scheduler.loop:
+        scheduler.take(run)
+    else:
+        _hand_over(scheduler, [run], None)
+    return run
+
+
+def _submit_fully(
+    holder: Any,
+    spec: TaskSpec,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    wait_for: Any,
+) -> TaskFuture[Any]:
+    """`submit_run`, with a look at all that most runs have nothing of."""
+    scope = holder.scope
+    scheduler = scope.admitting()
+    scope.open_door()
     if wait_for is not None:
         wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
-        refuse_at_once(scope, spec, TAGS.get())
-    deadline = DEADLINE.get()
+        refuse_at_once(scope, spec, tags_here())
+    deadline = deadline_here()
     if deadline is not None:
         deadline.refuse(f"{spec.name}.submit()")
     run = new_run(scope, spec, args, kwargs)
     if deadline is not None:
         bind(deadline, scheduler, [run])
-    if HELD.get() is not None:
+    if held_here() is not None:
         run.context.run(HELD.set, None)  # it goes on beside this code
     if type(holder) in _RUNS:
         adopt(holder, run)
-    if scheduler.admission is not None:
-        ask_for_admission(scheduler, [run], is_urgent=type(holder) in _RUNS)
-    if scope.is_sequential:
-        take_in_sequence(holder, scheduler, run, wait_for)
-    elif scheduler.is_here():
-        scheduler.take(run, wait_for)
-        if deadline is not None:
-            enlist(scheduler, [run])
-    else:
-        _hand_over(scheduler, [run], wait_for)
-        if scheduler.admission is not None and is_plain_code():
-            block_for_admission([run])
+    _take_all(holder, scheduler, [run], wait_for)
     return run
 
 
@@ -243,8 +246,8 @@ def _scheduled(
     scheduler = scope.admitting()
     wait_for = materialised(wait_for)
     if spec.limit is not None or scheduler.limits is not None:
-        refuse_at_once(scope, spec, TAGS.get())
-    deadline = DEADLINE.get()
+        refuse_at_once(scope, spec, tags_here())
+    deadline = deadline_here()
     if deadline is not None:
         deadline.refuse(f"{spec.name}.map()")
     links = links_of_whole(scope, args, kwargs)
@@ -274,7 +277,7 @@ def _note_surroundings(holder: Any, runs: list[TaskFuture[Any]]) -> None:
     if type(holder) in _RUNS:
         for run in runs:
             adopt(holder, run)
-    if tags := TAGS.get():
+    if tags := tags_here():
         for run in runs:
             run.rarely().tags = tags
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
+from headrace.states import StateType
+
 __all__ = ("Unseen",)
 
 _REMEMBERED: Final = 100
@@ -47,6 +49,16 @@ class Unseen:
         """Those that are kept, in the order of their submission."""
         with self._lock:
             return sorted(self._kept.values(), key=_order)
+
+    def worst(self) -> tuple[StateType, Any] | None:
+        """How the first failure counts, and its run."""
+        found: tuple[StateType, Any] | None = None
+        for run in self.in_order():
+            kind = run.last_state.verdict_type
+            if kind is not StateType.CANCELLED:
+                return StateType.FAILED, run
+            found = found or (kind, run)
+        return found
 
     def clear(self) -> None:
         """Keep none of them any more: whoever had to be told has been."""

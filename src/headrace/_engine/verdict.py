@@ -145,7 +145,7 @@ def _of_unseen(flow_run: Record, scope: Scope) -> Outcome:
     """The outcome of a flow that returned None (decisions, section 4)."""
     if not scope.unseen.count:
         return _COMPLETED, None
-    found = scope.verdict_of_unseen()
+    found = scope.unseen.worst()
     count = scope.unseen.count
     text = (
         f"{count} run{'s' if count > 1 else ''} failed and nobody asked for the result"

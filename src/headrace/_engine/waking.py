@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from headrace._concurrency.slices import SLICE_SECONDS
 from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.waiters import each_of
 from headrace.states import StateType
 
 __all__ = ("Waker",)
 
 _PENDING: Final = StateType.PENDING
 _FUTURE: Final[Any] = asyncio.Future
+# Methods of a type of C code that has a dict are not specialised on 3.11.
+_is_done: Final[Callable[[Any], bool]] = _FUTURE.done
+_set_result: Final[Callable[[Any, None], None]] = _FUTURE.set_result
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 
@@ -36,7 +40,7 @@ class Waker:
     ) -> None:
         self._loop = loop
         self._inputs_ended = inputs_ended
-        self._woken: deque[tuple[Any, Any]] = deque()
+        self._woken: deque[tuple[Any, Sequence[Any]]] = deque()
         self._waking = False
 
     def wake_one(self, run: TaskFuture[Any], waiter: Any) -> None:
@@ -46,29 +50,29 @@ class Waker:
             self._wake_all()
 
     def wake(self, run: Any) -> None:
-        """Wake who waits for a run that has ended."""
+        """Wake who waits for a run that has ended, if anybody does."""
         waiters, run.waiters = run.waiters, None
-        if waiters is None:
-            return
-        first = waiters[0]
-        if type(first) is _FUTURE and len(waiters) == 1:
+        kind: Any = type(waiters)  # pyright: ignore[reportUnknownVariableType]
+        if kind is _FUTURE:
             # As most often; it wakes nobody else in turn.
-            if not first.done():
-                first.set_result(None)
+            if not _is_done(waiters):
+                _set_result(waiters, None)
+            return
+        if waiters is None:
             return
         # Inside another wake only queue: a long chain of runs that are held back one
         # by the other must not use up the stack.
-        if self._waking or len(waiters) > 1:
-            self._woken.append((run, waiters))
+        if self._waking or kind is list:
+            self._woken.append((run, each_of(waiters)))
             if not self._waking:
                 self._wake_all()
             return
         self._waking = True
         try:
-            if type(first) in _RUNS:
-                self.wake_dependant(first)
+            if kind in _RUNS:
+                self.wake_dependant(waiters)
             else:
-                self.wake_waiter(run, first)
+                self.wake_waiter(run, waiters)
         finally:
             self._waking = False
             if self._woken:

@@ -14,7 +14,7 @@ from headrace.context.run_contexts import (
     present_flow_run,
     present_task_run,
 )
-from headrace.context.tagging import TAGS, TagsContext, tags
+from headrace.context.tagging import TAGS, TagsContext, tags, tags_here
 
 __all__ = (
     "CURRENT",
@@ -34,4 +34,5 @@ __all__ = (
     "present_flow_run",
     "present_task_run",
     "tags",
+    "tags_here",
 )

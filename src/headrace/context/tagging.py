@@ -8,11 +8,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Self
 
-__all__ = ("TAGS", "TagsContext", "tags")
+__all__ = ("TAGS", "TagsContext", "tags", "tags_here")
 
 TAGS: Final[ContextVar[frozenset[str]]] = ContextVar(
     "headrace_tags", default=frozenset()
 )
+tags_here: Final = TAGS.get  # see `headrace._concurrency.current`
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
-from headrace._concurrency.holding import HELD, await_lent
+from headrace._concurrency.current import holder_here
+from headrace._concurrency.holding import await_lent, held_here
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
 from headrace.circles import begin_wait, end_wait
@@ -27,6 +28,7 @@ from headrace.futures.advice import (
     warn_of_truth,
 )
 from headrace.futures.stored import preload
+from headrace.futures.waiters import each_of, with_one, without
 from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType, StoredData, in_hand
@@ -58,7 +60,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     missing: int
     seen: bool  # whether somebody was given the outcome
     upstreams: Any
-    waiters: list[Any] | None
+    waiters: Any  # see `headrace.futures.waiters`
 
     def __init__(
         self,
@@ -137,15 +139,18 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             if running is loop:
                 # Without owning it: cancelling one waiter leaves run and others alone.
                 waiter: asyncio.Future[None] = loop.create_future()
-                waiting = begin_wait((self,))
-                self.waiters = self.waiters or []
-                self.waiters.append(waiter)
-                held = HELD.get()
+                holder = holder_here(None)
+                is_needed = holder is not None and holder.has_dependants
+                waiting = begin_wait((self,)) if is_needed else None
+                self.waiters = with_one(self.waiters, waiter)
+                held = held_here()
                 try:
                     yield from waiter if held is None else await_lent(held, waiter)
                 finally:
-                    end_wait(waiting)
-                    self._remove_waiter(waiter)
+                    if waiting is not None:
+                        end_wait(waiting)
+                    if self.waiters is not None:
+                        self.waiters = without(self.waiters, waiter)
             else:
                 yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
@@ -315,7 +320,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         if self.phase not in FINAL and self.scope.scheduler.loop.is_closed():
             self.end_lost(loop_closed(self.name))
             waiters, self.waiters = self.waiters, None
-            for waiter in waiters or ():
+            for waiter in each_of(waiters):
                 if callable(waiter):
                     waiter(self)
         return self.phase in FINAL
@@ -324,10 +329,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         """Wake a dependant, a loop's future or a callback at the end. On the loop."""
         if self.phase in FINAL:
             self.scope.scheduler.waker.wake_one(self, waiter)
-        elif self.waiters is None:
-            self.waiters = [waiter]
         else:
-            self.waiters.append(waiter)
+            self.waiters = with_one(self.waiters, waiter)
 
     def watch(self, callback: Callable[[Any], object], *, soon: bool = False) -> None:
         """See `headrace.futures.watching.Watched.watch`."""
@@ -362,11 +365,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         return None if is_here else self.scope.way_around_for_us()
 
     def _remove_waiter(self, waiter: Any) -> None:
-        waiters = self.waiters
-        if waiters is not None and waiter in waiters:
-            waiters.remove(waiter)
-            if not waiters:
-                self.waiters = None
+        self.waiters = without(self.waiters, waiter)
 
     async def _end_here(self, timeout: float | None) -> None:
         if self.phase not in FINAL:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from headrace._concurrency.slices import in_slices
+from headrace.futures.waiters import with_one
 from headrace.runs.inputs import Keys, as_bytes
 from headrace.states import FINAL, State, StateType, in_hand
 
@@ -33,7 +34,7 @@ class Gate:
             or Failed when one cannot be waited for.
         failed: The first of those that did not complete.
         error: Why one cannot be waited for.
-        waiters: The runs that wait.
+        waiters: The runs that wait; see `headrace.futures.waiters`.
     """
 
     __slots__ = (
@@ -56,7 +57,7 @@ class Gate:
         self.phase = StateType.PENDING
         self.failed: Any = None
         self.error: Exception | None = None
-        self.waiters: list[Any] | None = None
+        self.waiters: Any = None
         self._required = required
         self._tolerated = tolerated
         self._left = 1  # to begin to wait
@@ -126,9 +127,7 @@ class Gate:
 
     def add_waiter(self, run: Any) -> None:
         """Wake a run, or what else waits, when all upstreams have ended."""
-        if self.waiters is None:
-            self.waiters = []
-        self.waiters.append(run)
+        self.waiters = with_one(self.waiters, run)
 
     def see(self) -> None:
         """Nothing to note: its upstreams have been seen."""

@@ -48,18 +48,19 @@ class Submission(Generic[R_co]):
         self.future = future
 
     def __await__(self) -> Generator[Any, None, TaskFuture[R_co]]:
-        scope = self.future.scope
+        future = self.future
+        scope = future.scope
         scheduler = scope.scheduler
-        if self.future.rare is not None and has_to_wait(self.future):
-            yield from await_admission([self.future]).__await__()
+        if future.rare is not None and has_to_wait(future):
+            yield from await_admission([future]).__await__()
         if scope.is_sequential:
-            yield from await_ends([self.future], None).__await__()
+            yield from await_ends([future], None).__await__()
         scheduler.submits_in_a_row += 1
         if scheduler.submits_in_a_row > SUBMITS_IN_A_ROW and scheduler.is_here():
             # Code that submits in a loop lets the event loop turn now and then.
             scheduler.submits_in_a_row = 0
             yield
-        return self.future
+        return future
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from headrace._concurrency.bodies import is_plain_code, shielded
-from headrace._concurrency.forks import Forks
+from headrace._concurrency.forks import FORKS
 from headrace._concurrency.loops import running_loop
 from headrace.circles import begin_wait_of, end_wait, holders_of, present_body
 from headrace.exceptions import BlockedLoop, LimitTooSmall
@@ -85,7 +85,7 @@ class Limit:
         self.name = name or "a limit"
         self._pools: dict[Hashable, Pool] = {}
         self._many = _MANY
-        self._forks = Forks.count
+        self._forks = FORKS.count
         self._entered: dict[object, list[Slot]] = {}
 
     def slot(self, *, key: Hashable = None, weight: float = 1) -> Slot:
@@ -114,8 +114,8 @@ class Limit:
         most = self.concurrency
         if isinstance(most, int) and weight > most:
             raise LimitTooSmall(what, self.name, weight, most)
-        if self._forks != Forks.count:  # what holds places is in the parent
-            self._pools, self._forks = {}, Forks.count
+        if self._forks != FORKS.count:  # what holds places is in the parent
+            self._pools, self._forks = {}, FORKS.count
         place = (realm, key)
         pool = self._pools.get(place)
         if pool is None:

@@ -11,7 +11,16 @@ from uuid import UUID
 
 from headrace.parameters import ParameterNames
 
-__all__ = ("WAIT_FOR", "Keys", "Links", "RunInput", "as_bytes", "packed", "task_inputs")
+__all__ = (
+    "WAIT_FOR",
+    "Keys",
+    "Links",
+    "RunInput",
+    "as_bytes",
+    "joined",
+    "packed",
+    "task_inputs",
+)
 
 WAIT_FOR: Final = "wait_for"
 
@@ -20,8 +29,10 @@ WAIT_FOR: Final = "wait_for"
 Keys: TypeAlias = int | tuple[int, ...] | bytes | bytearray
 
 # By turns a place (the position or the keyword of an argument, or WAIT_FOR) and the
-# keys of the runs that this comes from. One place may be there more than once.
-Links: TypeAlias = tuple[Any, ...]
+# keys of the runs that this comes from. One place may be there more than once. Of a run
+# whose first argument comes from one run, and nothing else, the key alone: in a chain,
+# 10 000 tuples less for the collector to walk.
+Links: TypeAlias = tuple[Any, ...] | int
 
 _BYTES_OF_A_KEY: Final = 16
 _MANY: Final = 8
@@ -52,6 +63,13 @@ def as_bytes(key: int) -> bytes:
     return key.to_bytes(_BYTES_OF_A_KEY, "big")
 
 
+def joined(before: Links | None, more: Iterable[Any]) -> Links | None:
+    """Links and some that were found later; None if there are none."""
+    if isinstance(before, int):
+        before = (0, before)
+    return (*(before or ()), *more) or None
+
+
 def task_inputs(
     names: ParameterNames, links: Links | None
 ) -> dict[str, list[RunInput]]:
@@ -61,6 +79,8 @@ def task_inputs(
         names: The parameters; each of them is in the answer.
         links: What was kept; None if no argument comes from a run.
     """
+    if isinstance(links, int):
+        links = (0, links)
     found: dict[str, list[RunInput]] = {name: [] for name in names.all}
     seen: set[tuple[str, int]] = set()
     turns = iter(links or ())

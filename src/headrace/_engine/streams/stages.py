@@ -240,7 +240,7 @@ class Stage:
         if isinstance(value, StoredData):
             value = before  # read where its runs wait for inputs
         run = self.made((value, *self._constants), self._named)
-        run.links = 0, before.run_key()
+        run.links = before.run_key()
         if value is before:
             self.start(run)
             return
@@ -266,7 +266,7 @@ class Stage:
                 self.arm()
         else:
             self.flying.add(run)
-            run.waiters = [self._on_end]
+            run.waiters = self._on_end
 
     def _hold_ended(self, run: TaskFuture[Any]) -> None:
         """Hold a run of an earlier stage that failed: it is handed on as it is."""
