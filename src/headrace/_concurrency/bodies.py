@@ -43,8 +43,8 @@ class ThreadFace:
     """What other threads may know of, and do to, the plain bodies of one thread."""
 
     __slots__ = (
-        "_bodies", "_interrupts", "_lock", "_shields", "_spared", "_stopped", "_waiting",
-        "awaits", "ident", "inside", "is_abandoned", "present_wait", "slots", "turn",
+        "_bodies", "_interrupts", "_is_pressed", "_lock", "_shields", "_spared",
+        "_stopped", "_waiting", "awaits", "ident", "inside", "is_abandoned", "present_wait", "slots", "turn",
     )  # fmt: skip
 
     def __init__(self, slots: Slots | None = None) -> None:
@@ -54,6 +54,7 @@ class ThreadFace:
         self._lock = threading.Lock()
         self._bodies: list[object] = []
         self._stopped: list[tuple[object, str]] = []
+        self._is_pressed = False  # whether `stop` is at work, or was for a body inside
         self._waiting: Wait | None = None
         self.turn: Wait | None = None  # for its slot, as long as it waits for one
         self._shields = 0
@@ -71,24 +72,27 @@ class ThreadFace:
 
     def leave(self, body: object) -> None:
         """The body has ended; take back an interrupt that came too late for it."""
-        while True:
-            try:
-                with self._lock:
-                    # Already removed if a late interrupt sent us round again.
-                    if self._bodies and self._bodies[-1] is body:
-                        self._bodies.pop()
-                    if not self._stopped:
-                        return
-                    left = [each for each in self._stopped if each[0] is not body]
-                    if len(left) != len(self._stopped):
-                        self._stopped = left
-                        self._spared = None
-                        self._interrupts.take_back()
-                    return
-            except RunInterrupted:
-                # The late one itself, between the body's end and here. Only one is
-                # ever sent to a body, so this happens at most once.
-                continue
+        try:
+            # Already removed if a late interrupt sent us round again.
+            if self._bodies and self._bodies[-1] is body:
+                self._bodies.pop()
+            # After that: `stop` says so before it looks for the body, so one of the two
+            # sees the other, and most bodies end without taking the lock.
+            if self._is_pressed:
+                self._take_back(body)
+        except RunInterrupted:
+            # The late one itself, between the body's end and here. Only one is ever sent
+            # to a body, so this happens at most once.
+            self.leave(body)
+
+    def _take_back(self, body: object) -> None:
+        with self._lock:
+            left = [each for each in self._stopped if each[0] is not body]
+            if len(left) != len(self._stopped):
+                self._stopped = left
+                self._spared = None
+                self._interrupts.take_back()
+            self._is_pressed = bool(left)
 
     def raise_if_stopped(self) -> None:
         """Raise RunInterrupted if a body of this thread was told to stop."""
@@ -99,7 +103,7 @@ class ThreadFace:
                 self._interrupts.take_back()
         if stopped:
             body, reason = stopped[0]
-            raise RunInterrupted(_name_of(body), reason)
+            raise RunInterrupted(str(getattr(body, "name", body)), reason)
 
     def shield(self, count: int) -> int:
         """Set how deep in headrace calls this thread is; the depth before."""
@@ -175,7 +179,9 @@ class ThreadFace:
             interrupt: Whether to raise in the thread too, if it is in user code.
         """
         with self._lock:
+            self._is_pressed = True  # before the look: see `leave`
             if not any(each is body for each in self._bodies):
+                self._is_pressed = bool(self._stopped)
                 return False
             if any(each is body for each, _ in self._stopped):
                 return True
@@ -366,7 +372,12 @@ def _block(
     face.begin_wait(wait, stoppable=stoppable)
     try:
         if face.slots is not None:
-            _lend(face.slots, is_needed=stoppable)
+            try:
+                face.slots.lend()
+            except DeadlockError:
+                # A wait that cannot be given up goes on with the slot of its own.
+                if stoppable:
+                    raise
         try:
             got = wait.block(seconds, look)
         finally:
@@ -380,21 +391,8 @@ def _block(
     return got
 
 
-def _lend(slots: Slots, *, is_needed: bool) -> None:
-    try:
-        slots.lend()
-    except DeadlockError:
-        # A wait that cannot be given up goes on with the slot of its own.
-        if is_needed:
-            raise
-
-
 def pause(seconds: float) -> None:
     """Let time pass in this thread, its slot lent out; ends early when stopped."""
     until = monotonic() + seconds
     while (left := until - monotonic()) > 0:
         block_until(lambda _: None, left)
-
-
-def _name_of(body: object) -> str:
-    return str(getattr(body, "name", body))

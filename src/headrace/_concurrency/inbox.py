@@ -38,14 +38,30 @@ class Inbox:
         """
         self._items.append((call, item))
         if not self._scheduled:
-            self._scheduled = True
-            try:
-                self._loop.call_soon_threadsafe(self._deliver)
-            except BaseException:
-                # The loop has closed, and refuses the next one as well; or Ctrl-C came
-                # in between, and the next one schedules what is left.
-                self._scheduled = False
-                raise
+            self._schedule()
+
+    def hand_over(self, call: Callable[[Any], object], hand: list[Any]) -> None:
+        """`post` the last item of a list, and have it let go of here.
+
+        When the call is made, nothing in this thread refers to the item any more.
+
+        Raises:
+            RuntimeError: See `post`.
+        """
+        # Of all this no frame keeps anything at a moment when threads may change.
+        self._items.append((call, hand.pop()))
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except BaseException:
+            # The loop has closed, and refuses the next one as well; or Ctrl-C came in
+            # between, and the next one schedules what is left.
+            self._scheduled = False
+            raise
 
     def _deliver(self) -> None:
         # Cleared before the first popleft: an item posted during the loop below

@@ -34,6 +34,7 @@ from headrace._engine.deferred import why_held_back, withdrawn
 from headrace._engine.families import cancel_children, end_family
 from headrace._engine.hooks import hooking
 from headrace._engine.hooks.calls import reads_calls
+from headrace._engine.hooks.completing import finish_later
 from headrace._engine.hooks.threads import HookLine
 from headrace._engine.inputs import ALONE, look_for_inputs
 from headrace._engine.mapping import NO_KWARGS
@@ -80,9 +81,7 @@ class Scheduler:
         # The bare class: calling asyncio.Task[Any] takes 0.2 us more.
         self.has_factory = loop.get_task_factory() is not None
         own = functools.partial(asyncio.Task, loop=loop)
-        self.new_task: Callable[..., asyncio.Task[Any]] = (
-            loop.create_task if self.has_factory else own
-        )
+        self.new_task: Any = loop.create_task if self.has_factory else own
         self.announcer: Announcer | None = host.announcer
         # Whether somebody is told of every state, or of every hook.
         self.is_watched = self.announcer is not None or reads_calls()
@@ -103,7 +102,7 @@ class Scheduler:
         perform = functools.partial(thread_runs.perform, self)
         self.pools = Pools(perform, host)
         self.dispatched: set[Any] = set()  # plain runs that no thread has taken yet
-        self.hook_line = HookLine(self)
+        self.hook_line = HookLine(self, finish_later)
         ways = ways_to_note(host.log, is_derived=host.is_derived)
         self.keep, self.kept_whole, self.not_noted = ways
         self.until_trim = TRIM_AFTER
@@ -140,22 +139,17 @@ class Scheduler:
         """`take` for the inbox, which passes one item."""
         run, wait_for = item
         if run.scope.has_ended:
-            # The scope ended while this was on its way from another thread.
-            run.scope.open += 1
-            text = f"{run.scope.kind} has ended."
-            self.conclude(run, _CANCELLED, CancelledRun(text))
+            self._came_too_late(run)
         else:
             self.take(run, wait_for)
 
     def take_looked(self, runs: Sequence[TaskFuture[Any]]) -> None:
         """Schedule runs whose inputs were looked for in another thread, in order."""
         for run in runs:
-            scope = run.scope
-            scope.open += 1
-            if scope.has_ended:
-                text = f"{scope.kind} has ended."
-                self.conclude(run, _CANCELLED, CancelledRun(text))
+            if run.scope.has_ended:
+                self._came_too_late(run)
                 continue
+            run.scope.open += 1
             if self.announcer is not None:
                 self.announce(run)
             if run.upstreams is None:
@@ -165,6 +159,12 @@ class Scheduler:
                 self._await_inputs(run)
             except Exception as error:  # noqa: BLE001 - a loop may be blocked
                 self.conclude(run, _FAILED, error)
+
+    def _came_too_late(self, run: TaskFuture[Any]) -> None:
+        """End a run whose scope ended while it was on its way from another thread."""
+        run.scope.open += 1
+        text = f"{run.scope.kind} has ended."
+        self.conclude(run, _CANCELLED, CancelledRun(text))
 
     def _await_inputs(self, run: TaskFuture[Any]) -> None:
         required: Any = run.upstreams
@@ -290,7 +290,7 @@ class Scheduler:
 
     def spawn(self, coro: Any, *, name: str) -> asyncio.Task[Any]:
         """Start a coroutine of the engine's own, and keep it alive until it ends."""
-        task = self.new_task(coro, name=name)
+        task: asyncio.Task[Any] = self.new_task(coro, name=name)
         self.helpers.add(task)
         task.add_done_callback(self.helpers.discard)
         return task

@@ -7,7 +7,6 @@ import inspect
 import logging
 import types
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
@@ -32,15 +31,8 @@ def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
     """Call a plain hook. Raises nothing but KeyboardInterrupt."""
     try:
         found = hook.fn(run.spec.owner, run.view(), state)
-        if found is not None and inspect.isawaitable(found):
-            if inspect.iscoroutine(found):
-                found.close()
-            log.error(
-                "the hook %s of %s returned something to await; decorate a coroutine "
-                "function as the hook, so that it is awaited",
-                hook.name,
-                one_line(run.name),
-            )
+        if found is not None:
+            _refuse_awaitable(hook, run, found)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
@@ -48,20 +40,38 @@ def call_hook(hook: Hook, run: Any, state: State[Any]) -> None:
 
 
 def call_stoppable(
-    face: ThreadFace, context: Context, hook: Hook, run: Any, state: State[Any]
+    face: ThreadFace, hook: Hook, run: Any, view: Any, state: State[Any]
 ) -> None:
-    """Call a plain hook in a worker thread, where others may stop it. Raises nothing."""
+    """Call a plain hook in a worker thread, where others may stop it. Raises nothing.
+
+    In the context of the hooks of the run, with what they are given for the run.
+    """
     # An interrupt may come between any two of our bytecodes, but only one ever comes:
     # see `thread_runs.perform`.
     try:
         face.enter(hook)
         try:
-            context.run(call_hook, hook, run, state)
-        except BaseException as error:  # noqa: BLE001 - see above
+            found = hook.fn(run.spec.owner, view, state)
+            if found is not None:
+                _refuse_awaitable(hook, run, found)
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             report(hook, run, error)
         face.leave(hook)
     except BaseException:  # noqa: BLE001 - see above
         face.leave(hook)
+
+
+def _refuse_awaitable(hook: Hook, run: Any, found: object) -> None:
+    if not inspect.isawaitable(found):
+        return
+    if inspect.iscoroutine(found):
+        found.close()
+    log.error(
+        "the hook %s of %s returned something to await; decorate a coroutine function "
+        "as the hook, so that it is awaited",
+        hook.name,
+        one_line(run.name),
+    )
 
 
 def begin_hook(hook: Hook, run: Any, state: State[Any]) -> tuple[Any, Any] | None:

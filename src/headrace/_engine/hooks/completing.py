@@ -11,14 +11,13 @@ from typing import Any, Final
 from headrace._engine.asking import finish_asking
 from headrace._engine.hooks.calls import finish_hook, report
 from headrace._engine.hooks.hooking import call_all, conclude_in_task, finish_without
-from headrace._engine.hooks.threads import HookJob
 from headrace._engine.outcomes import Outcome, must_ask
 from headrace.hooks import Hook
 from headrace.runs import TaskRun
 from headrace.states import FINAL, State, StateType
 from headrace.states.record import OUR_REFERENCES
 
-__all__ = ("end_in_task", "end_otherwise")
+__all__ = ("end_in_task", "end_otherwise", "finish_later")
 
 _COMPLETED: Final = StateType.COMPLETED
 
@@ -51,14 +50,13 @@ def end_in_task(
         return conclude_in_task(run, scheduler, outcome)
     run.outcome = value
     run.ended = ended = time()
-    state, view = _new(_STATE), _new(_VIEW)
-    state._run = view._run = run  # noqa: SLF001
-    view._is_brief = False  # noqa: SLF001
-    run.settled = state
+    run.settled = state = _new(_STATE)
+    state._run = run  # noqa: SLF001
     if is_plain:
-        scheduler.hook_line.add(HookJob(run, hooks, state, None, _finish_later))
+        scheduler.hook_line.add(run)
         return None
-    owner = run.spec.owner
+    owner, view = run.spec.owner, _new(_VIEW)
+    view._run, view._is_brief = run, False  # noqa: SLF001
     for hook in hooks:
         try:
             # By a loop, since `send` would raise StopIteration for each hook.
@@ -75,7 +73,7 @@ def end_in_task(
     return None
 
 
-def _finish_later(run: Any) -> None:
+def finish_later(run: Any) -> None:
     """The rest of `end_in_task`, when the hooks have been called in a thread."""
     if run.phase in FINAL:
         return  # lost with the loop that it was on

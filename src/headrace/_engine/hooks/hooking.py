@@ -263,7 +263,7 @@ def tell_in_thread(
         limit = _LimitHere(scheduler, run, face, hook)
         scheduler.call(limit.start, None)
         note_call(hook, run)
-        call_stoppable(face, context, hook, run, state)
+        context.run(call_stoppable, face, hook, run, run.view(), state)
         scheduler.call(limit.end, None)
 
 

@@ -41,6 +41,8 @@ _KEEPS_UP: Final = 50
 class HookJob:
     """Some plain hooks of one run, to be called one after the other.
 
+    A run that completed, and of which there is no more to say, is in line as it is.
+
     Args:
         run: The run that they are told of.
         hooks: The hooks.
@@ -67,11 +69,7 @@ class HookJob:
 
     def end(self) -> None:
         """Go on with the run. On the loop."""
-        run = self.run
-        # A thread may hold the job for a moment more: not the run, nor the state, of
-        # which it is to be told whether somebody keeps it.
-        del self.run, self.state
-        self.then(run)
+        self.then(self.run)
 
 
 class HookLine:
@@ -79,27 +77,33 @@ class HookLine:
 
     Args:
         scheduler: Whose runs they are told of.
+        finish: What comes after the hooks of a run that is in line as it is.
+
+    Attributes:
+        jobs: Those in line: of class `HookJob`, or runs.
+        done: How many were done; a count for comparisons, which may miss some.
     """
 
     __slots__ = (
-        "_at_work", "_callers", "_done", "_has_understudy", "_is_gathering", "_lock",
-        "_scheduler", "_timer", "_turns", "jobs",
+        "_at_work", "_callers", "_has_understudy", "_is_gathering", "_lock",
+        "_scheduler", "_timer", "_turns", "done", "finish", "jobs",
     )  # fmt: skip
 
-    def __init__(self, scheduler: Any) -> None:
-        self.jobs: deque[HookJob] = deque()
+    def __init__(self, scheduler: Any, finish: Callable[[Any], object]) -> None:
+        self.jobs: deque[Any] = deque()
+        self.done = 0
+        self.finish = finish
         self._scheduler = scheduler
         self._lock = threading.Lock()
         self._at_work = 0  # callers that take jobs, or are about to
         self._callers: dict[_Caller, None] = {}  # written on the loop
         self._has_understudy = False
-        self._done = 0  # jobs; a count for comparisons, which may miss some
         self._timer: asyncio.TimerHandle | None = None
         self._is_gathering = False
         self._turns = 0  # of the loop, since jobs are gathered
 
-    def add(self, job: HookJob) -> None:
-        """Have a job done. On the loop."""
+    def add(self, job: Any) -> None:
+        """Have a job done, of class `HookJob` or a run. On the loop."""
         # Put in line before the count is read, as callers lower that before they look
         # at the line for the last time: one of the two sees the other.
         self.jobs.append(job)
@@ -174,9 +178,9 @@ class HookLine:
         pause = threading.Event()
         while True:
             while self.jobs:
-                before = self._done
+                before = self.done
                 pause.wait(_SECONDS_TO_HELP)
-                if self.jobs and self._done - before < _KEEPS_UP * self._at_work:
+                if self.jobs and self.done - before < _KEEPS_UP * self._at_work:
                     return False
             # In this order, as in `is_over`.
             self._has_understudy = False
@@ -191,10 +195,6 @@ class HookLine:
             self._at_work += 1
         self._scheduler.call(self._help, count)
 
-    def has_done(self) -> None:
-        """A job has been done."""
-        self._done += 1
-
     def is_over(self) -> bool:
         """Whether a caller that found no job may end."""
         with self._lock:
@@ -206,6 +206,13 @@ class HookLine:
         return False
 
     # -- limits, on the loop ---------------------------------------------------------
+
+    def whole(self, job: Any) -> HookJob:
+        """What is in line, with all that is to be known of it."""
+        if type(job) is HookJob:
+            return job
+        hooks: tuple[Hook, ...] = job.spec.hooks.completion
+        return HookJob(job, hooks, job.settled, None, self.finish)
 
     def left(self, caller: _Caller) -> None:
         """A caller has ended."""
@@ -264,7 +271,7 @@ class _Caller:
         self._scheduler = scheduler
         self._is_understudy = is_understudy
         self._face: ThreadFace | None = None
-        self._job: HookJob | None = None
+        self._job: Any = None
         self._index = 0
         self._is_pressed = False  # whether a hook of it was ever over its limit
         self._is_given_up = False
@@ -280,19 +287,22 @@ class _Caller:
                 if line.keeps_up():
                     return
                 line.step_in()
+            hand: list[Any] = []
+            hand_over = self._scheduler.inbox.hand_over
             while True:
                 try:
-                    job = line.jobs.popleft()
+                    hand.append(line.jobs.popleft())
                 except IndexError:
                     if line.is_over():
                         return
                     continue
-                self._do(job, face)
+                self._do(hand[0], face)
                 if self._is_given_up:
                     return  # another thread does the rest
-                line.has_done()
-                self._scheduler.call(HookJob.end, job)
-                del job
+                line.done += 1
+                hand_over(
+                    HookJob.end if type(hand[0]) is HookJob else line.finish, hand
+                )
         except RuntimeError:
             return  # the loop has closed: nobody is left to tell
         finally:
@@ -306,17 +316,26 @@ class _Caller:
         except RuntimeError:
             return  # as above
 
-    def _do(self, job: HookJob, face: ThreadFace) -> None:
-        run, state, time = job.run, job.state, self._scheduler.loop.time
-        context = context_of(run) if job.context is None else job.context
-        is_watched = self._scheduler.is_watched
+    def _do(self, job: Any, face: ThreadFace) -> None:
         self._index = 0
         self._job = job
-        for hook in job.hooks:
+        if type(job) is HookJob:
+            context = context_of(job.run) if job.context is None else job.context
+            context.run(self._call_each, face, job.run, job.hooks, job.state)
+        else:
+            hooks = job.spec.hooks.completion
+            context_of(job).run(self._call_each, face, job, hooks, job.settled)
+
+    def _call_each(
+        self, face: ThreadFace, run: Any, hooks: tuple[Hook, ...], state: State[Any]
+    ) -> None:
+        view, time = run.view(), self._scheduler.loop.time
+        is_watched = self._scheduler.is_watched
+        for hook in hooks:
             if is_watched:
                 note_call(hook, run)
             self.began = time()
-            call_stoppable(face, context, hook, run, state)
+            call_stoppable(face, hook, run, view, state)
             self._index += 1
             # Read after that: either `_give_up` sees the new index, or this its mark.
             if self._is_pressed and self._is_left():
@@ -333,17 +352,21 @@ class _Caller:
         """Interrupt a hook that is over its limit, and leave its thread if need be."""
         settings, loop = self._scheduler.host.settings, self._scheduler.loop
         face, job, index = self._face, self._job, self._index
-        if face is None or job is None or index >= len(job.hooks):
+        if face is None or job is None:
+            return
+        whole = self._line.whole(job)
+        if index >= len(whole.hooks):
             return
         self._is_pressed = True
         reason = f"took longer than {settings.hook_timeout_seconds} seconds"
-        stop_thread(loop, face, job.hooks[index], reason, interrupt=True)
-        loop.call_later(settings.abandon_after_seconds, self._give_up, job, index)
+        stop_thread(loop, face, whole.hooks[index], reason, interrupt=True)
+        grace = settings.abandon_after_seconds
+        loop.call_later(grace, self._give_up, job, whole, index)
 
-    def _give_up(self, job: HookJob, index: int) -> None:
+    def _give_up(self, present: Any, job: HookJob, index: int) -> None:
         face, run = self._face, job.run
         with self._lock:
-            is_late = self._job is not job or self._index != index
+            is_late = self._job is not present or self._index != index
             if self._is_given_up or is_late or face is None:
                 return
             self._is_given_up = True
