@@ -44,7 +44,8 @@ class ThreadFace:
 
     __slots__ = (
         "_bodies", "_interrupts", "_is_pressed", "_lock", "_shields", "_spared",
-        "_stopped", "_waiting", "awaits", "ident", "inside", "is_abandoned", "present_wait", "slots", "turn",
+        "_stopped", "_waiting", "awaits", "enter", "ident", "inside", "is_abandoned",
+        "present_wait", "slots", "turn",
     )  # fmt: skip
 
     def __init__(self, slots: Slots | None = None) -> None:
@@ -53,6 +54,8 @@ class ThreadFace:
         self._interrupts = Interrupts(self.ident)
         self._lock = threading.Lock()
         self._bodies: list[object] = []
+        # Given a body that may be stopped, as it begins. Follow with `leave` in every case.
+        self.enter: Callable[[object], None] = self._bodies.append
         self._stopped: list[tuple[object, str]] = []
         self._is_pressed = False  # whether `stop` is at work, or was for a body inside
         self._waiting: Wait | None = None
@@ -65,10 +68,6 @@ class ThreadFace:
         self.awaits = 0  # waits of a loop in this thread; see `lending`
 
     # -- from the thread itself ------------------------------------------------
-
-    def enter(self, body: object) -> None:
-        """A body that may be stopped begins. Follow with `leave` in every case."""
-        self._bodies.append(body)
 
     def leave(self, body: object) -> None:
         """The body has ended; take back an interrupt that came too late for it."""

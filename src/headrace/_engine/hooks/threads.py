@@ -107,6 +107,8 @@ class HookLine:
         # Put in line before the count is read, as callers lower that before they look
         # at the line for the last time: one of the two sees the other.
         self.jobs.append(job)
+        if self._is_gathering:
+            return  # the next turn looks
         if not self._at_work:
             self._start_soon()
         elif not self._has_understudy:
