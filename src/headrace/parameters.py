@@ -104,6 +104,7 @@ class Binder:
     """
 
     __slots__ = (
+        "_all",
         "_by_keyword",
         "_defaults",
         "_keyword_only",
@@ -159,6 +160,9 @@ class Binder:
         # How many arguments a call without keywords has.
         self.fewest = _NEVER if self._required_keywords else len(self._required)
         self.most = _NEVER if self.variadic_positional else len(self._positional)
+        # How many give each parameter its argument.
+        is_simple = not self._variadic and not self._keyword_only
+        self._all = len(self._names) if is_simple else _NEVER
 
     # -- From arguments to parameters -----------------------------------------
 
@@ -185,6 +189,8 @@ class Binder:
         Raises:
             ParameterBindError: The call does not fit the signature.
         """
+        if not kwargs and len(args) == self._all:
+            return dict(zip(self._names, args, strict=True))
         if not self._variadic and self._surely_fits(args, kwargs):
             found = dict(zip(self._names, args, strict=False))
             for name in self._names[len(args) :]:

@@ -11,6 +11,8 @@ from headrace.states import StateType
 __all__ = ("cancel_children", "end_family", "note_flow", "note_parent")
 
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
+_COMPLETED: Final = StateType.COMPLETED
+_CANCELLED: Final = StateType.CANCELLED
 
 
 def note_parent(run: Any) -> None:
@@ -61,8 +63,8 @@ def end_family(run: Any, phase: StateType) -> None:
     if rare.parent is not None:
         _leave_parent(run)
     if rare.result is not None:
-        rare.result.end(run, has_given=phase is StateType.COMPLETED)
-    if rare.children and (phase is StateType.CANCELLED or rare.stop is not None):
+        rare.result.end(run, has_given=phase is _COMPLETED)
+    if rare.children and (phase is _CANCELLED or rare.stop is not None):
         cancel_children(run)
 
 

@@ -95,15 +95,18 @@ def note_end(run: Any, phase: StateType) -> None:
     """
     host = run.scope.host
     outcome = run.outcome
-    if phase is _COMPLETED and type(outcome) not in ATOMS:
+    kind = type(outcome)
+    if phase is _COMPLETED and kind not in ATOMS:
         # Users' types may raise anything when looked at, and are not known then.
         with contextlib.suppress(Exception):
             _note_result(run, outcome)
     log = host.log
     if log is None:
         return
+    rare = run.rare
     is_lasting = run.spec.is_lasting and not host.is_derived
-    if is_lasting and (run.rare is None or run.rare.is_light) and is_light(outcome):
+    is_alone = rare is None or rare.is_light()
+    if is_lasting and is_alone and (kind in LIGHT or is_light(outcome)):
         log.append(run)
         log.trim()
     else:

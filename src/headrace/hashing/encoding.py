@@ -91,6 +91,10 @@ def _simple(value: Any, levels: int) -> Any:
     if levels and cls is dict:
         given: dict[str, Any] = value
         if len(given) <= _MOST_SIMPLE and _TEXT.issuperset(map(id, map(type, given))):
+            if are_primitive(given.values()):
+                # The arguments of most calls. No two names are equal, so no values are
+                # compared.
+                return dict(sorted(given.items()))
             return {name: _simple(given[name], levels - 1) for name in sorted(given)}
     elif cls is _LIST or cls is _TUPLE:
         if are_primitive(value):

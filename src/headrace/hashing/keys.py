@@ -32,6 +32,8 @@ log: Final = logging.getLogger("headrace.hashing")
 _WARNED: Final[WeakSet[Any]] = WeakSet()
 _VERSION: Final = 2
 _NOTHING: Final = encode(None, "")
+# In place of the defaults, those by keyword, and the values of enclosing functions.
+_NO_VALUES: Final = _NOTHING * 3
 
 
 def stable_hash(
@@ -116,6 +118,8 @@ def encoded_source(fn: Any) -> bytes:
         return encode(fn, "fn")
     code = fn.__code__
     encoded = known_code(code) or encode(code, "fn.__code__")
+    if fn.__defaults__ is None and fn.__kwdefaults__ is None and not fn.__closure__:
+        return encoded + _NO_VALUES  # as most functions
     for name, values in (
         ("__defaults__", fn.__defaults__),
         ("__kwdefaults__", fn.__kwdefaults__),

@@ -218,6 +218,8 @@ class RunLog:
 
     def trim(self) -> None:
         """Drop the oldest, if there are too many."""
+        if len(self.ended) <= self._most:
+            return
         with contextlib.suppress(IndexError):  # two threads may be here at once
             while len(self.ended) > self._most:
                 self.ended.popleft()

@@ -22,7 +22,6 @@ class RunResult:
         is_cached: Whether it was given what another run gave.
         flight: With which runs it shares the work: `headrace._engine.results.flights`.
         has_followed: Whether it waited for another run, or does.
-        flights: All there are.
         looks_first: Whether it is under limits, and takes no places before it has
             looked at what is cached.
         has_looked: Whether it has done that, and found nothing.
@@ -33,9 +32,8 @@ class RunResult:
     """
 
     __slots__ = (
-        "asked", "awaited", "expires", "flight", "flights", "has_followed", "has_looked",
-        "is_cached", "key", "looks_first", "parts", "ref", "refreshes", "storage_key",
-        "was_told",
+        "asked", "awaited", "expires", "flight", "has_followed", "has_looked", "is_cached",
+        "key", "looks_first", "parts", "ref", "refreshes", "storage_key", "was_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -46,7 +44,6 @@ class RunResult:
         self.refreshes = False
         self.is_cached = False
         self.flight: Any = None
-        self.flights: Any = None
         self.has_followed = False
         self.looks_first = False
         self.has_looked = False
@@ -68,14 +65,17 @@ class RunResult:
 
     def end(self, run: Any, *, has_given: bool) -> None:
         """The run has ended: those that share its work go on without it."""
-        if self.flight is not None:
-            self.flights.leave(run, has_given=has_given)
-        self.flights = self.awaited = None
+        flight = self.flight  # read once: whoever leads it may end in another thread
+        if flight is not None:
+            flight.flights.leave(run, has_given=has_given)
+        self.awaited = None
 
 
 def result_of(run: Any) -> RunResult:
     """What is known of the result of a run, made now if need be."""
-    rare = run.rarely()
+    rare = run.rare
+    if rare is None:
+        rare = run.rarely()
     result: RunResult | None = rare.result
     if result is None:
         result = rare.result = RunResult()

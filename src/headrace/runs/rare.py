@@ -47,7 +47,6 @@ class Rare:
         self.scheduled: State[Any] | None = None  # what asked for another attempt
         self.result: RunResult | None = None  # if it is stored or cached
 
-    @property
     def is_light(self) -> bool:
         """Whether it leads nowhere once the run has ended: to texts and ids at the most."""
         # The parent is a future, whose truth value is none to ask for.

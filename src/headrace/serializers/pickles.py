@@ -79,7 +79,10 @@ class PickleSerializer(Serializer):
 
     def loads(self, blob: bytes) -> Any:
         """See `Serializer.loads`."""
-        return self._library.loads(blob)
+        if self.picklelib != "cloudpickle":
+            return self._library.loads(blob)
+        # To import a module anew takes 0.5 us, and a small value 0.1.
+        return cloudpickle.loads(blob)
 
     def dump(self, obj: Any, file: ByteSink) -> None:
         """Write a pickle; raises what pickling and the file raise."""

@@ -23,7 +23,7 @@ from headrace.caching.store import storable_key
 from headrace.exceptions import ResultTooLarge, StorageError
 from headrace.hashing import stable_hash
 from headrace.results import ResultRef, ResultStore
-from headrace.runs import result_of
+from headrace.runs import RunResult, result_of
 from headrace.states import StateType, format_exception
 
 __all__ = ("CachedRuns",)
@@ -51,8 +51,8 @@ class CachedRuns:
     """
 
     __slots__ = (
-        "_asker", "_complaints", "_in_hand", "_index", "_inline", "_name", "_refreshes",
-        "_seconds", "_store", "caches",
+        "_asker", "_complaints", "_in_hand", "_index", "_inline", "_is_in_memory", "_name",
+        "_refreshes", "_seconds", "_store", "caches",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +77,9 @@ class CachedRuns:
         in_memory = options.persist is False
         self._index: Any = self.caches.memory if in_memory else self.caches.index
         self._inline: ResultStore | HeldValues
-        if isinstance(self._index, MemoryCache):
+        # What is in memory waits for no file.
+        self._is_in_memory = isinstance(self._index, MemoryCache)
+        if self._is_in_memory:
             self._inline = HeldValues(store)
         else:
             most = min(settings.max_result_bytes or _INLINE_BYTES, _INLINE_BYTES)
@@ -90,29 +92,30 @@ class CachedRuns:
 
         Else None, and `known` looks again.
         """
+        result = result_of(run)
         try:
-            if self._asked(run) is not None:
+            if not result.asked and self._asked(run, result) is not None:
                 return None
         except BaseException as error:  # noqa: BLE001 - users' code may raise anything
             return of_error(run, error)
-        result = run.rare.result
-        if result.key is None or result.refreshes or not self._is_open():
+        key = result.key
+        if key is None or result.refreshes or not (self._is_in_memory or self._is_open()):
             return None
-        entry = self._entry(result.key)
+        entry = self._entry(key)
         if entry is None or not self._is_short(entry):
             return None
-        return self._opened(run, entry, partial(self._value_of, entry))
+        return self._opened(run, entry)
 
     def known(self, run: Any) -> Steps:
         """What a run gives that was cached, if anything: else it has to execute.
 
         May be begun again when a run was put aside meanwhile.
         """
-        awaitable = self._asked(run)
-        if awaitable is None:
-            awaitable = run.rare.result.awaited
+        result = result_of(run)
+        if not result.asked:
+            self._asked(run, result)
+        awaitable, result.awaited = result.awaited, None
         if awaitable is not None:
-            run.rare.result.awaited = None
             found, error = yield Await(awaitable)
             if error is None:
                 self._asker.take(run, found)
@@ -120,7 +123,6 @@ class CachedRuns:
                 self._asker.refuse(run, error)
             else:
                 return of_error(run, error)
-        result = run.rare.result
         if result.key is None or result.refreshes:
             return None
         computes = not self._can_be_shared()
@@ -138,28 +140,24 @@ class CachedRuns:
         """Whether what a run gives will be there for others when it has ended."""
         return self._seconds is None or self._seconds > 0
 
-    def _asked(self, run: Any) -> Any:
-        """Ask for the key, the first time; what to await for it, if anything."""
-        result = result_of(run)
-        if result.asked:
-            return None
+    def _asked(self, run: Any, result: RunResult) -> Any:
+        """Ask for the key; what to await for it, if anything."""
         result.asked = True
-        result.flights = self.caches.flights
         result.refreshes = self._refreshes
         result.awaited = self._asker.ask(run)
         return result.awaited
 
     def _found(self, run: Any, key: str) -> Steps:
-        if self._is_open():
+        if self._is_in_memory or self._is_open():
             entry = self._entry(key)
         else:
             entry = yield Block(partial(self._entry, key))
         if entry is None:
             return None
-        read = partial(self._value_of, entry)
+        read = None
         if not self._is_short(entry):
             # What that gives or raises is known when it is opened.
-            read = yield Block(partial(_result_of_call, read))
+            read = yield Block(partial(_result_of_call, partial(self._value_of, entry)))
         return self._opened(run, entry, read)
 
     def _is_open(self) -> bool:
@@ -168,7 +166,9 @@ class CachedRuns:
 
     def _is_short(self, entry: CacheEntry) -> bool:
         """Whether its value may be read on a loop: it is here, and so is its key."""
-        return _is_small(entry) and self._inline.is_ready
+        inline = entry.inline
+        is_small = inline is not None and len(inline) <= _AT_ONCE_BYTES
+        return is_small and (self._is_in_memory or self._inline.is_ready)
 
     def _entry(self, key: str) -> CacheEntry | None:
         try:
@@ -185,11 +185,17 @@ class CachedRuns:
             self._complaints.log(text, self._name, told, level=logging.WARNING)
 
     def _opened(
-        self, run: Any, entry: CacheEntry, read: Callable[[], Any]
+        self, run: Any, entry: CacheEntry, read: Callable[[], Any] | None = None
     ) -> Outcome | None:
-        """The outcome of a run whose key was cached; None if that cannot be read."""
+        """The outcome of a run whose key was cached; None if that cannot be read.
+
+        Args:
+            run: The run.
+            entry: What was found under its key.
+            read: Gives the value, if that was read before.
+        """
         try:
-            value = read()
+            value = self._value_of(entry) if read is None else read()
         except StorageError as error:
             self._complain("%s: a cached result is not used: %s", error)
             return None
@@ -264,10 +270,6 @@ class CachedRuns:
         key = f"cache/{stable_hash(storable_key(result.key))}"
         ref = self._store.save(key, value)
         return None, text_of(ref, is_own=True), ref.size_bytes
-
-
-def _is_small(entry: CacheEntry) -> bool:
-    return entry.inline is not None and len(entry.inline) <= _AT_ONCE_BYTES
 
 
 def _result_of_call(call: Callable[[], Any]) -> Callable[[], Any]:

@@ -25,11 +25,13 @@ class Flight:
     Attributes:
         leader: Computes.
         followers: Those that wait, in the order in which they came.
+        flights: All there are.
     """
 
-    __slots__ = ("followers", "key", "leader")
+    __slots__ = ("flights", "followers", "key", "leader")
 
-    def __init__(self, key: str, leader: Any) -> None:
+    def __init__(self, flights: Flights, key: str, leader: Any) -> None:
+        self.flights = flights
         self.key = key
         self.leader: Any = leader
         self.followers: dict[Any, _Follower] = {}
@@ -68,7 +70,7 @@ class Flights:
                 return bool(mine.leader is run)
             flight = self._by_key.get(key)
             if flight is None:
-                result.flight = self._by_key[key] = Flight(key, run)
+                result.flight = self._by_key[key] = Flight(self, key, run)
                 return True
             ties = _ties_of(run)
             if ties and self._is_circle(flight, ties):

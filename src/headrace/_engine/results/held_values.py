@@ -21,13 +21,14 @@ class HeldValues:
         store: Says by which serializer, and how large they may be.
     """
 
-    __slots__ = ("_head", "_store")
+    __slots__ = ("_head", "_loads", "_store")
 
     # See `ResultStore.is_ready`.
     is_ready = True
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
+        self._loads = store.serializer.loads
         self._head = _MARK + store.serializer.spec.encode() + _MARK
 
     def to_bytes(self, value: Any) -> bytes:
@@ -40,8 +41,9 @@ class HeldValues:
 
     def from_bytes(self, blob: bytes, place: str) -> Any:
         """See `ResultStore.from_bytes`, which reads what was not made here."""
-        if blob.startswith(self._head):
-            return self._store.serializer.loads(blob[len(self._head) :])
+        head = self._head
+        if blob.startswith(head):
+            return self._loads(blob[len(head) :])
         if not blob.startswith(_MARK):
             return self._store.from_bytes(blob, place)
         # Of another task that gives the same keys.

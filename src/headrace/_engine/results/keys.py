@@ -73,19 +73,23 @@ class KeyAsker:
             BaseException: What the function raised, if that is no ``Exception``.
         """
         try:
-            found = self._found(run)
+            if self._is_ready_made:
+                found = self._key_of(_KeyContext(run), run.parameters())
+            else:
+                found = self._found(run)
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
             self.refuse(run, error)
             return None
-        if type(found) is not str and inspect.isawaitable(found):
+        if type(found) is str:
+            run.rare.result.key = found or None
+        elif inspect.isawaitable(found):
             return found
-        self.take(run, found)
+        else:
+            self.take(run, found)
         return None
 
     def _found(self, run: Any) -> Any:
         parameters = run.parameters()
-        if self._is_ready_made:
-            return self._key_of(_KeyContext(run), parameters)
         # The run has not begun: its context is not there yet (CACHE-05).
         context = context_of(run)
         context.run(CURRENT.set, run.scope)
