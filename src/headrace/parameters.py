@@ -190,7 +190,8 @@ class Binder:
             ParameterBindError: The call does not fit the signature.
         """
         if not kwargs and len(args) == self._all:
-            return dict(zip(self._names, args, strict=True))
+            # `strict` would add 0.1 us, and they are as many.
+            return dict(zip(self._names, args))  # noqa: B905
         if not self._variadic and self._surely_fits(args, kwargs):
             found = dict(zip(self._names, args, strict=False))
             for name in self._names[len(args) :]:
