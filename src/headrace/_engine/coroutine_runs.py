@@ -155,12 +155,13 @@ def _body_of(run: TaskFuture[Any], scheduler: Any) -> Awaitable[Any]:
 
 async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:
     """Name a run, unless it is known already; False if it is not to be attempted now."""
-    known = recall(run)
+    known = None if run.scope.kept is None else recall(run)
     try:
         if known is None:
             if run.spec.run_name is not None:
                 await naming.name_in_task(run)
-            if plan is not None and not run.attempts and not has_looked(run):
+            is_new = run.rare is None or not has_looked(run)
+            if plan is not None and is_new and not run.attempts:
                 known = plan.at_once(run) or await known_aside(run, plan, scheduler)
         if known is PUT_ASIDE:
             put_aside(scheduler, run)

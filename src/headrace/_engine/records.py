@@ -95,8 +95,7 @@ def note_end(run: Any, phase: StateType) -> None:
     """
     host = run.scope.host
     outcome = run.outcome
-    kind = type(outcome)
-    if phase is _COMPLETED and kind not in ATOMS:
+    if phase is _COMPLETED and type(outcome) not in ATOMS:
         # Users' types may raise anything when looked at, and are not known then.
         with contextlib.suppress(Exception):
             _note_result(run, outcome)
@@ -106,7 +105,7 @@ def note_end(run: Any, phase: StateType) -> None:
     rare = run.rare
     is_lasting = run.spec.is_lasting and not host.is_derived
     is_alone = rare is None or rare.is_light()
-    if is_lasting and is_alone and (kind in LIGHT or is_light(outcome)):
+    if is_lasting and is_alone and is_light(outcome):
         log.append(run)
         log.trim()
     else:

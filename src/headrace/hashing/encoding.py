@@ -87,9 +87,11 @@ def _simple(value: Any, levels: int) -> Any:
     cls = class_of(value)
     if id(cls) in PRIMITIVES:
         return value
-    if levels and cls is dict and len(value) <= _MOST_SIMPLE:
-        return _simple_dict(value, levels - 1)
-    if cls is _LIST or cls is _TUPLE:
+    if levels and cls is dict:
+        given: dict[Any, Any] = value
+        if len(given) <= _MOST_SIMPLE:
+            return _simple_dict(given, levels - 1)
+    elif cls is _LIST or cls is _TUPLE:
         if are_primitive(value):
             return value
         if levels and len(value) <= _MOST_SIMPLE:

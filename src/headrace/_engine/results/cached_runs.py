@@ -44,7 +44,8 @@ class CachedRuns:
         spec: That of the task, which has a key function. Not held on to.
         store: Stores and reads the values that no index keeps.
         complaints: Are told of what goes wrong.
-        in_hand: Makes of a value, and of where it is, the outcome of a run.
+        in_hand: Makes of a value, and of where it is, the outcome of a run; None for the
+            value itself.
 
     Attributes:
         caches: What is shared with the other runs of the runtime.
@@ -61,7 +62,7 @@ class CachedRuns:
         spec: Any,
         store: ResultStore,
         complaints: Complaints,
-        in_hand: Callable[[ResultRef | None, Any], Any],
+        in_hand: Callable[[ResultRef | None, Any], Any] | None,
     ) -> None:
         options, settings = spec.results, scope.host.settings
         self._asker = KeyAsker(options.cache_key, complaints)
@@ -99,7 +100,11 @@ class CachedRuns:
         except BaseException as error:  # noqa: BLE001 - users' code may raise anything
             return of_error(run, error)
         key = result.key
-        if key is None or result.refreshes or not (self._is_in_memory or self._is_open()):
+        if (
+            key is None
+            or result.refreshes
+            or not (self._is_in_memory or self._is_open())
+        ):
             return None
         entry = self._entry(key)
         if entry is None or not self._is_short(entry):
@@ -210,7 +215,9 @@ class CachedRuns:
         rare.name, rare.message = "Cached", entry.message
         if entry.ref is not None and not self.caches.is_object(entry.ref):
             result.ref = ref_of(entry.ref)
-        return _COMPLETED, self._in_hand(result.ref, value)
+        if self._in_hand is not None:
+            value = self._in_hand(result.ref, value)
+        return _COMPLETED, value
 
     def _value_of(self, entry: CacheEntry) -> Any:
         if entry.inline is not None:

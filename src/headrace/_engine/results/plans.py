@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from headrace._engine.outcomes import Outcome, of_error
@@ -34,11 +34,13 @@ class ResultPlan:
 
     Attributes:
         has_work: Whether there is anything to do.
+        at_once: See `CachedRuns.at_once`.
+        known: See `CachedRuns.known`.
     """
 
     __slots__ = (
         "_cached", "_complaints", "_is_asked", "_kind", "_name", "_options", "_store",
-        "has_work",
+        "at_once", "has_work", "known",
     )  # fmt: skip
 
     def __init__(self, scope: Any, spec: Any) -> None:
@@ -59,27 +61,18 @@ class ResultPlan:
         if not options.in_memory:
             scope.host.drops_results = True
         self._cached: CachedRuns | None = None
+        self.at_once: Callable[[Any], Outcome | None] = _not_cached
+        self.known: Callable[[Any], Steps] = _nothing
         if is_cached:
-            self._cached = CachedRuns(
-                scope, spec, self._store, self._complaints, self._in_hand
-            )
+            in_hand = None if options.in_memory else self._in_hand
+            cached = CachedRuns(scope, spec, self._store, self._complaints, in_hand)
+            self._cached = cached
+            self.at_once, self.known = cached.at_once, cached.known
 
     @property
     def flights(self) -> Any:
         """Who computes what just now."""
         return None if self._cached is None else self._cached.caches.flights
-
-    # -- before the first attempt ----------------------------------------------------
-
-    def at_once(self, run: Any) -> Outcome | None:
-        """See `CachedRuns.at_once`."""
-        return None if self._cached is None else self._cached.at_once(run)
-
-    def known(self, run: Any) -> Steps:
-        """See `CachedRuns.known`."""
-        return _nothing() if self._cached is None else self._cached.known(run)
-
-    # -- after an attempt ------------------------------------------------------------
 
     def save(self, run: Any, outcome: Outcome) -> Outcome:
         """Store and cache what an attempt gave. Blocks, and raises nothing.
@@ -139,6 +132,9 @@ def _unstored(run: Any, error: Exception) -> Outcome:
     return _FAILED, error
 
 
-def _nothing() -> Generator[Any, Any, Outcome | None]:
+def _not_cached(_: object) -> None: ...
+
+
+def _nothing(_: object) -> Generator[Any, Any, Outcome | None]:
     yield from ()
     return None

@@ -87,7 +87,8 @@ def row_of(key: str, entry: CacheEntry) -> tuple[Any, ...]:
         written(entry.parts),
         entry.inline,
     )
-    return key, *facts, _digest(key, facts), facts[0]
+    raw = [each.encode() if isinstance(each, str) else each for each in facts]
+    return key, *facts, _digest(key, raw), facts[0]
 
 
 def entry_of(key: str, row: tuple[Any, ...]) -> CacheEntry | None:
@@ -97,10 +98,11 @@ def entry_of(key: str, row: tuple[Any, ...]) -> CacheEntry | None:
         key: The key that was asked for.
         row: Texts in it are bytes.
     """
-    if _digest(key, row[:10]) != row[10]:
+    facts = [*row[:10]]
+    if _digest(key, facts) != row[10]:
         return None
     created, expires, task_key, task_name, state, message, ref, size, parts, inline = (
-        row[:10]
+        facts
     )
     return CacheEntry(
         key=key,
@@ -117,10 +119,9 @@ def entry_of(key: str, row: tuple[Any, ...]) -> CacheEntry | None:
     )
 
 
-def _digest(key: str, facts: tuple[Any, ...]) -> bytes:
-    """Half of a SHA-256 over all facts; texts count as their bytes."""
-    raw = [each.encode() if isinstance(each, str) else each for each in facts]
-    return hashlib.sha256(marshal.dumps((key, raw), _VERSION)).digest()[:16]
+def _digest(key: str, facts: list[Any]) -> bytes:
+    """Half of a SHA-256 over all facts, texts as their bytes."""
+    return hashlib.sha256(marshal.dumps((key, facts), _VERSION)).digest()[:16]
 
 
 def written(text: str) -> Any:
