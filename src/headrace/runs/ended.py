@@ -7,7 +7,6 @@ the run itself, if that is as light.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -218,11 +217,12 @@ class RunLog:
 
     def trim(self) -> None:
         """Drop the oldest, if there are too many."""
-        if len(self.ended) <= self._most:
-            return
-        with contextlib.suppress(IndexError):  # two threads may be here at once
-            while len(self.ended) > self._most:
-                self.ended.popleft()
+        ended, most = self.ended, self._most
+        try:  # `suppress` would take 0.2 us, for each run once the log is full
+            while len(ended) > most:
+                ended.popleft()
+        except IndexError:
+            pass  # two threads were here at once
 
     def latest(self) -> list[Record]:
         """As many as are to be kept."""
