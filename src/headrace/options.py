@@ -225,6 +225,8 @@ def task_spec(
     )
     functions = [fn, *middleware, *(hooks.functions() if hooks is not None else ())]
     has_more = middleware or shared["run_name"] is not None or results is not None
+    is_bare = not has_more and hooks is None
+    is_endless = shared["timeout_seconds"] is None
     return TaskSpec(
         **shared,
         key=key or key_of(fn),
@@ -233,7 +235,8 @@ def task_spec(
         ),
         interrupt=flag_of(name, "interrupt", options.get("interrupt", True)),
         middleware=middleware,
-        is_bare=not has_more and hooks is None,
+        is_bare=is_bare,
+        is_single=is_bare and is_endless and shared["retry"] is None,
         is_usual=not has_more and (hooks is None or hooks.is_usual),
         # Of its functions, those of the options included.
         is_lasting=shared["run_name"] is None

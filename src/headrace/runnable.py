@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from headrace._concurrency.bodies import is_plain_code
-from headrace._engine.doors import Given, blocks_here, coroutine_of, outcome_of
+from headrace._engine.doors import Door, Given, awaited, blocks_here, outcome_of
 from headrace._engine.whole_inputs import materialised
 from headrace._types import Untold
 from headrace.context import CURRENT
@@ -49,8 +48,8 @@ class Doors:
 
     call_plain: Callable[[Any, Any, Given], Record]
     call_coroutine: Callable[[Any, Any, Given], Record]
-    wait: Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]
-    acall: Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]
+    wait: Door
+    acall: Door
 
 
 class Runnable(Hookable, Generic[P, R_co]):
@@ -172,8 +171,9 @@ class Runnable(Hookable, Generic[P, R_co]):
                     self._doors.call_coroutine(holder, spec, given),
                     return_state=return_state,
                 )
-            make = functools.partial(self._doors.wait, holder, spec, given)
-            return coroutine_of(make, return_state=return_state)
+            return awaited(
+                self._doors.wait, holder, spec, given, return_state=return_state
+            )
         finally:
             del holder  # see `outcome_of`
 

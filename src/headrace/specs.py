@@ -56,6 +56,7 @@ class TaskSpec:
         middleware: What goes around the body of each attempt, outermost first.
         is_bare: Whether an attempt takes nothing but the usual steps: the runs of most
             tasks, which must not pay for what the others ask for.
+        is_single: The same, and there is one attempt, without limit.
         is_usual: The same, but for hooks that hear of ends, on the loop.
         is_lasting: Whether nothing is kept alive by keeping this: its functions live
             as long as their module.
@@ -82,6 +83,7 @@ class TaskSpec:
     results: ResultOptions | None = None
     middleware: tuple[Middleware, ...] = ()
     is_bare: bool = True
+    is_single: bool = True
     is_usual: bool = True
     is_lasting: bool = False
     owner: Any = None

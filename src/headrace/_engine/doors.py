@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from threading import get_ident
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from headrace._concurrency.bodies import (
     block_until,
@@ -37,28 +37,33 @@ from headrace._engine.verdict import log_unseen
 from headrace.circles import begin_wait, end_wait
 from headrace.exceptions import BlockedLoop, RunInterrupted
 from headrace.futures import TaskFuture
-from headrace.futures.stored import stored_in
 from headrace.runs import Record
 from headrace.specs import FlowSpec, TaskSpec
-from headrace.states import StateType, in_hand
+from headrace.states import StateType, StoredData, in_hand
 
 __all__ = (
+    "Door",
     "Given",
     "acall_flow",
     "acall_task",
     "await_task",
+    "awaited",
     "blocks_here",
     "call_coroutine_flow",
     "call_coroutine_task",
     "call_plain_flow",
     "call_plain_task",
-    "coroutine_of",
     "outcome_of",
 )
 
 T = TypeVar("T")
 
+# The arguments, those by keyword, and what must have completed before.
 Given: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any], Any]"
+# Takes what the present code belongs to, a spec, and what was given.
+Door: TypeAlias = "Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]"
+
+_COMPLETED: Final = StateType.COMPLETED
 
 
 def blocks_here(holder: Any) -> bool:
@@ -75,7 +80,7 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
         is_inline: Whether it was called in plain code. If its body ran in the caller's
             own thread, an exception that is no `Exception` is raised as it is then.
     """
-    if not return_state and run.phase is StateType.COMPLETED:
+    if not return_state and run.phase is _COMPLETED:
         return in_hand(run.outcome)
     state = run.last_state
     if return_state:
@@ -242,15 +247,18 @@ def _submit_and_block(
     return run
 
 
-async def await_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
+def await_task(
+    holder: Any, spec: TaskSpec, given: Given
+) -> Coroutine[Any, Any, Record]:
     """Run a coroutine task in place."""
-    args, kwargs, wait_for = given
     if holder is None:
-        async with _scope_on_loop(None) as scope:
-            return await await_run(scope, spec, args, kwargs, wait_for)
-    scope = holder.scope
-    del holder  # see `outcome_of`
-    return await await_run(scope, spec, args, kwargs, wait_for)
+        return _await_alone(spec, given)
+    return await_run(holder.scope, spec, *given)
+
+
+async def _await_alone(spec: TaskSpec, given: Given) -> Record:
+    async with _scope_on_loop(None) as scope:
+        return await await_run(scope, spec, *given)
 
 
 async def acall_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -316,22 +324,24 @@ async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
             return await in_thread(scope, body)
 
 
-def coroutine_of(
-    make: Callable[[], Coroutine[Any, Any, Record]], *, return_state: bool
-) -> Coroutine[Any, Any, Any]:
-    """The coroutine that a direct call gives in coroutine code."""
-    return _given(make, return_state=return_state)
-
-
-async def _given(
-    make: Callable[[], Coroutine[Any, Any, Record]], *, return_state: bool
+async def awaited(
+    door: Door, holder: Any, spec: Any, given: Given, *, return_state: bool
 ) -> Any:
+    """What a direct call gives in coroutine code.
+
+    Args:
+        door: Makes the run, once this is awaited.
+        holder: What the code that called belongs to.
+        spec: The task or flow.
+        given: What it was called with.
+        return_state: See `outcome_of`.
+    """
     run: Record | None = None
     try:
-        run = await make()
-        stored = None if return_state else stored_in(run)
-        if stored is not None and run.phase is StateType.COMPLETED:
-            return await stored.aload()
-        return outcome_of(run, return_state=return_state)
+        run = await door(holder, spec, given)
+        if return_state or run.phase is not _COMPLETED:
+            return outcome_of(run, return_state=return_state)
+        value = run.outcome
+        return await value.aload() if isinstance(value, StoredData) else value
     finally:
-        del make, run
+        del holder, given, run  # see `outcome_of`

@@ -24,8 +24,8 @@ class FlowRecord(Record):
     """The record of one flow run; the code of its body belongs to it."""
 
     __slots__ = (
-        "__weakref__", "args", "context", "handle", "has_dependants", "kwargs", "number", "parent",
-        "spec", "upstreams",
+        "__weakref__", "args", "context", "handle", "has_dependants", "is_plain_body", "kwargs", "number",
+        "parent", "spec", "upstreams",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +37,7 @@ class FlowRecord(Record):
         parent: Scope | None,
     ) -> None:
         self.spec = spec
+        self.is_plain_body = not spec.is_async  # see `headrace.context.Holder`
         self.args = args
         self.kwargs = kwargs
         self.parent = parent
@@ -76,11 +77,6 @@ class FlowRecord(Record):
     def name_of_retry(self) -> str:
         """See `Record.name_of_retry`: flows run again under the same name (HIST-12)."""
         return "Running"
-
-    @property
-    def is_plain_body(self) -> bool:
-        """See `headrace.context.Holder.is_plain_body`."""
-        return not self.spec.is_async
 
     def inner_scope(self) -> Scope:
         """See `Record.inner_scope`."""

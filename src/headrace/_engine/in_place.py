@@ -58,7 +58,7 @@ def end(run: Any, outcome: Outcome) -> None:
     if run.phase in FINAL:
         return
     phase, data = outcome
-    if run.is_settled:
+    if run.spec.hooks is not None and run.is_settled:
         phase, data = run.settled.type, run.outcome  # as its hooks were told
     run.outcome = data
     run.ended = time()
@@ -77,7 +77,7 @@ def end(run: Any, outcome: Outcome) -> None:
         run.kwargs = NO_KWARGS
         run.context = run.handle = run.upstreams = None
     finally:
-        home = run.home()
+        home = run.scope if inner is None else run.home()
         if home is not None:
             home.leave(run)
         if inner is not None:

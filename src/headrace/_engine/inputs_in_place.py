@@ -28,6 +28,7 @@ from headrace.runs import Record
 from headrace.states import FINAL, State, StateType
 
 __all__ = (
+    "are_plain",
     "await_inputs",
     "block_for_inputs",
     "pending",
@@ -40,6 +41,16 @@ _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 
 
+def are_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any) -> bool:
+    """Whether inputs are nothing but plain values, as most are: no look into them."""
+    if kwargs or wait_for is not None:
+        return False
+    for value in args:  # noqa: SIM110 - hot: twice as fast as `all`
+        if type(value) not in ATOMS:
+            return False
+    return True
+
+
 def sources_of(
     scope: Scope | None,
     args: tuple[Any, ...],
@@ -48,14 +59,10 @@ def sources_of(
 ) -> Inputs | None:
     """The futures and states among the inputs of a run in a scope.
 
-    None when the arguments are plain values, as most are.
+    None when the arguments are plain values.
     """
-    if not kwargs and wait_for is None:
-        for value in args:
-            if type(value) not in ATOMS:
-                break
-        else:
-            return None
+    if are_plain(args, kwargs, wait_for):
+        return None
     if wait_for is not None:
         wait_for = materialised(wait_for)
     known = None if scope is None else scope.known
@@ -90,6 +97,8 @@ async def await_inputs(
     if sources is None:
         return None
     run.links = tuple(sources.links) or None
+    if not sources.has_any:
+        return None
     await await_ends(pending(sources), None)
     if run.scope.host.drops_results:
         await preload([*sources.required, *sources.tolerated])
@@ -119,6 +128,8 @@ def block_for_inputs(run: Record, sources: Inputs | None, what: str) -> Outcome 
     if sources is None:
         return None
     run.links = tuple(sources.links) or None
+    if not sources.has_any:
+        return None
     block_for_ends(pending(sources), None, what=what, instead=way_out(what))
     return _put(run, sources)
 
