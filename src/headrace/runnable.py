@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
-from headrace._concurrency.bodies import is_plain_code
-from headrace._engine.doors import Door, Given, awaited, blocks_here, outcome_of
+from headrace._engine.doors import Door, awaited, blocks_here, outcome_of
+from headrace._engine.inputs_in_place import Given
 from headrace._engine.whole_inputs import materialised
 from headrace._types import Untold
 from headrace.context import CURRENT
@@ -164,7 +164,7 @@ class Runnable(Hookable, Generic[P, R_co]):
                 return outcome_of(
                     self._doors.call_plain(holder, spec, given),
                     return_state=return_state,
-                    is_inline=is_plain_code(),
+                    is_inline=True,
                 )
             if blocks_here(holder):
                 return outcome_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from headrace._concurrency.bodies import (
     ThreadFace,
     block_until,
-    body_here,
+    call_body,
     is_plain_code,
     pause,
     set_face,
@@ -349,10 +350,9 @@ def test_code_without_a_loop_is_plain() -> None:
 
 def test_code_on_a_loop_is_plain_only_inside_a_body_that_found_it() -> None:
     async def main() -> list[bool]:
-        found = [is_plain_code()]
-        with body_here():
-            found.append(is_plain_code())
-        return [*found, is_plain_code()]
+        before, context = is_plain_code(), contextvars.copy_context()
+        inside = call_body(context, is_plain_code, (), {}, interrupt=True)
+        return [before, inside, is_plain_code()]
 
     assert asyncio.run(main()) == [False, True, False]
 

@@ -17,6 +17,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import Context
 from time import monotonic
 from typing import Any
 
@@ -28,7 +29,7 @@ from headrace.exceptions import DeadlockError, RunInterrupted
 __all__ = (
     "ThreadFace",
     "block_until",
-    "body_here",
+    "call_body",
     "is_plain_code",
     "pause",
     "set_face",
@@ -237,18 +238,20 @@ def this_face() -> ThreadFace | None:
     return _HERE.face
 
 
-class body_here:
-    """Mark the code in the block as a plain body in this thread."""
-
-    # A class: a generator's context manager takes four times as long.
-    __slots__ = ("_loop",)
-
-    def __enter__(self) -> None:
-        self._loop = _HERE.loop
-        _HERE.loop = asyncio._get_running_loop()  # noqa: SLF001 - see is_plain_code
-
-    def __exit__(self, *_: object) -> None:
-        _HERE.loop = self._loop
+def call_body(
+    context: Context, fn: Callable[..., Any], args: Any, kwargs: Any, *, interrupt: bool
+) -> Any:
+    """Call a plain body in this thread, where it may be interrupted if so said."""
+    before = _HERE.loop
+    _HERE.loop = asyncio._get_running_loop()  # noqa: SLF001 - see is_plain_code
+    try:
+        if _HERE.face is None or not interrupt:
+            return context.run(fn, *args, **kwargs)
+        with unshielded():
+            return context.run(fn, *args, **kwargs)
+    finally:
+        _HERE.loop = before
+        del context, args, kwargs  # what the body raises would keep this frame
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextvars
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+import inspect
+from collections.abc import Callable, Coroutine
 from random import random
 from threading import get_ident
 from time import time
@@ -16,14 +17,14 @@ from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
     block_until,
-    body_here,
+    call_body,
     is_plain_code,
     pause,
     this_face,
-    unshielded,
 )
 from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, lent_here
+from headrace._concurrency.loops import running_loop
 from headrace._engine.around import around_here
 from headrace._engine.asking import ask_to_retry, refused
 from headrace._engine.bodies import block_on
@@ -34,6 +35,8 @@ from headrace._engine.hooks.hooking import call_here, hooks_at_end
 from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import Inputs
 from headrace._engine.inputs_in_place import (
+    Given,
+    are_plain,
     block_for_inputs,
     pending,
     sources_of,
@@ -46,6 +49,7 @@ from headrace._engine.limiting import (
     refuse_at_once,
     take_here,
 )
+from headrace._engine.mapping import NO_KWARGS
 from headrace._engine.naming import name_here
 from headrace._engine.outcomes import (
     Outcome,
@@ -78,6 +82,8 @@ __all__ = (
     "tell_of_end_here",
 )
 
+_deadline: Final = DEADLINE.get  # as globals: see `direct`
+_set_current: Final = CURRENT.set
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
@@ -86,9 +92,7 @@ _CANCELLED: Final = StateType.CANCELLED
 def call_run(  # noqa: C901 - hot
     scope: Scope,
     spec: TaskSpec,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    wait_for: Any = None,
+    given: Given,
     take: Callable[[Any], Outcome | None] | None = None,
 ) -> TaskFuture[Any]:
     """Run a plain task in this thread; the run, ended. See `await_run`.
@@ -100,11 +104,14 @@ def call_run(  # noqa: C901 - hot
         DeadlineExceeded: The deadline of the present code has passed.
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
-        return _call_under_limits(scope, spec, args, kwargs, wait_for)
-    deadline = DEADLINE.get()
+        return _call_under_limits(scope, spec, given)
+    deadline = _deadline()
     if deadline is not None:
         deadline.refuse(f"{spec.name}()")
-    sources = sources_of(scope, args, kwargs, wait_for)
+    args, kwargs, wait_for = given
+    sources = None
+    if not are_plain(args, kwargs, wait_for):
+        sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
         _refuse_to_wait(scope, spec, sources, (*args, *kwargs.values()))
     run = new_run(scope, spec, args, kwargs)
@@ -119,14 +126,12 @@ def call_run(  # noqa: C901 - hot
             face.inside.add(run)
         if scope.host.announcer is not None:
             announce(run)
-        if sources is not None:
-            outcome = block_for_inputs(run, sources, f"{spec.name}()")
-        if outcome is None:
-            is_bare = spec.is_bare and scope.is_bare
-            attempt = _attempt_here if is_bare else _attempt_and_save_here
-            outcome = _prepared_here(run) or attempts_here(run, attempt, take=take)
-            if not is_bare:
-                kept(run, outcome)
+        if sources is None and take is None and spec.is_single and scope.is_bare:
+            # As most are: nothing of `_whole_here` is about it but the one attempt.
+            begin(run)
+            outcome = _attempt_here(run)
+        else:
+            outcome = _whole_here(run, sources, take)
         if spec.hooks is not None:
             tell_of_end_here(run, outcome)
     except BaseException as error:
@@ -144,27 +149,44 @@ def call_run(  # noqa: C901 - hot
         del run, outcome
 
 
-def _call_under_limits(
-    scope: Scope,
-    spec: TaskSpec,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    wait_for: Any,
-) -> TaskFuture[Any]:
+def _whole_here(
+    run: TaskFuture[Any],
+    sources: Inputs | None,
+    take: Callable[[Any], Outcome | None] | None,
+) -> Outcome:
+    """All that happens to a run between its two ends: its outcome."""
+    try:
+        outcome = block_for_inputs(run, sources, f"{run.spec.name}()")
+        if outcome is not None:
+            return outcome
+        if run.spec.is_bare and run.scope.is_bare:
+            return attempts_here(run, _attempt_here, take=take)
+        outcome = _prepared_here(run)
+        outcome = outcome or attempts_here(run, _attempt_and_save_here, take=take)
+        return kept(run, outcome)
+    finally:
+        outcome = None
+        del run  # see `call_run`
+
+
+def _call_under_limits(scope: Scope, spec: TaskSpec, given: Given) -> TaskFuture[Any]:
     refuse_at_once(scope, spec, TAGS.get())
     held = HELD.get()
     if held is None:
-        return call_run(scope, spec, args, kwargs, wait_for, take=take_here)
+        return call_run(scope, spec, given, take_here)
     # Its caller waits for it: it may need the very places that the caller has.
     with lent_here(held, block_until):
-        return call_run(scope, spec, args, kwargs, wait_for, take=take_here)
+        return call_run(scope, spec, given, take_here)
 
 
 def _holds_loop(scope: Scope) -> bool:
     """Whether waiting here would hold up an event loop that has work to do."""
-    if not is_plain_code():
-        return True
-    return scope.scheduler is not None and bool(scope.scheduler.is_here())
+    running = running_loop()
+    if running is None:
+        return False
+    scheduler = scope.scheduler
+    is_ours = scheduler is not None and scheduler.loop is running
+    return is_ours or not is_plain_code()
 
 
 def _refuse_to_wait(
@@ -252,8 +274,6 @@ def _attempted(run: Any, attempt: Callable[[Any], Outcome]) -> Outcome:
 
 def _prepared_here(run: TaskFuture[Any]) -> Outcome | None:
     """What is done once before the first attempt; the outcome of a run without one."""
-    if run.spec.is_bare and run.scope.is_bare:
-        return None
     found = recall(run)
     if found is not None:
         return found
@@ -283,35 +303,30 @@ def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:
 
 
 def _attempt_here(run: TaskFuture[Any]) -> Outcome:
+    spec = run.spec
     context = contextvars.copy_context()
+    context.run(_set_current, run)
     if run.rare is not None and run.rare.claim is not None:
         context.run(HELD.set, run.rare.claim)
     try:
-        with body_here():
-            if this_face() is None or not run.spec.interrupt:
-                value = context.run(_body_here, run)
-            else:
-                with unshielded():
-                    value = context.run(_body_here, run)
+        if spec.is_bare and run.scope.is_bare:
+            body, args, kwargs = spec.fn, run.args, run.kwargs
+        else:
+            body, args, kwargs = around_here, (run,), NO_KWARGS
+        value = call_body(context, body, args, kwargs, interrupt=spec.interrupt)
         if type(value) in ATOMS:
             return _COMPLETED, value
+        if inspect.isgenerator(value):  # its code is the rest of the body
+            body, args = drained, (value,)
+            value = call_body(context, body, args, NO_KWARGS, interrupt=spec.interrupt)
         if is_to_be_awaited(value):
             value = _awaited_value(run, value, context)
         return of_value(run, value)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error))
     finally:
+        args = ()
         del run, context  # see `call_run`
-
-
-def _body_here(run: TaskFuture[Any]) -> Any:
-    CURRENT.set(run)
-    try:
-        if run.spec.is_bare and run.scope.is_bare:
-            return drained(run.spec.fn(*run.args, **run.kwargs))
-        return drained(around_here(run))
-    finally:
-        del run  # see `call_run`
 
 
 def _awaited_value(

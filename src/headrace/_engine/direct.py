@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from random import random
 from time import time
 from typing import Any, Final
@@ -23,7 +23,12 @@ from headrace._engine.deferred import prepare_retry
 from headrace._engine.families import note_parent
 from headrace._engine.hooks.hooking import hooks_at_end, outlast_hooks
 from headrace._engine.in_place import announce, begin, end
-from headrace._engine.inputs_in_place import are_plain, await_inputs, scheduler_here
+from headrace._engine.inputs_in_place import (
+    Given,
+    are_plain,
+    await_inputs,
+    scheduler_here,
+)
 from headrace._engine.keeping import kept, recall
 from headrace._engine.limiting import (
     give_back,
@@ -146,9 +151,7 @@ async def tell_of_end(run: Any, outcome: Outcome) -> asyncio.CancelledError | No
 async def await_run(
     scope: Scope,
     spec: TaskSpec,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    wait_for: Any = None,
+    given: Given,
     take: Callable[[Any], Awaitable[Outcome | None]] | None = None,
 ) -> TaskFuture[Any]:
     """Run a coroutine task in place; the run, ended.
@@ -160,10 +163,11 @@ async def await_run(
         DeadlineExceeded: The deadline of the present code has passed.
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
-        return await _await_under_limits(scope, spec, args, kwargs, wait_for)
+        return await _await_under_limits(scope, spec, given)
     deadline = _deadline()
     if deadline is not None:
         deadline.refuse(f"{spec.name}()")
+    args, kwargs, wait_for = given
     run = new_run(scope, spec, args, kwargs)
     run.seen = True  # its caller is given the outcome, whatever it is
     note_parent(run)
@@ -232,10 +236,10 @@ async def _whole(
 
 
 async def _await_under_limits(
-    scope: Scope, spec: TaskSpec, args: Any, kwargs: Any, wait_for: Any
+    scope: Scope, spec: TaskSpec, given: Given
 ) -> TaskFuture[Any]:
     refuse_at_once(scope, spec, TAGS.get())
-    ended = await_run(scope, spec, args, kwargs, wait_for, take=take_in_task)
+    ended = await_run(scope, spec, given, take_in_task)
     held = HELD.get()
     # Its caller waits for it: it may need the very places that the caller has.
     return await (ended if held is None else while_lent(held, ended))

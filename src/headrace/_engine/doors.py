@@ -7,8 +7,7 @@ used, and tested, like a function.
 from __future__ import annotations
 
 import contextvars
-import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from threading import get_ident
 from typing import Any, Final, TypeAlias, TypeVar
@@ -29,6 +28,7 @@ from headrace._engine.direct import await_run
 from headrace._engine.flow_record import FlowRecord
 from headrace._engine.flow_runs import await_flow, call_flow
 from headrace._engine.host import Host
+from headrace._engine.inputs_in_place import Given
 from headrace._engine.scope_ends import drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.submitting import submit_run
@@ -43,7 +43,6 @@ from headrace.states import StateType, StoredData, in_hand
 
 __all__ = (
     "Door",
-    "Given",
     "acall_flow",
     "acall_task",
     "await_task",
@@ -58,11 +57,10 @@ __all__ = (
 
 T = TypeVar("T")
 
-# The arguments, those by keyword, and what must have completed before.
-Given: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any], Any]"
 # Takes what the present code belongs to, a spec, and what was given.
 Door: TypeAlias = "Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]"
 
+_deadline: Final = DEADLINE.get  # as a global: see `direct`
 _COMPLETED: Final = StateType.COMPLETED
 
 
@@ -77,16 +75,17 @@ def outcome_of(run: Record, *, return_state: bool, is_inline: bool = False) -> A
     Args:
         run: The run, ended.
         return_state: Whether the caller asked for the state.
-        is_inline: Whether it was called in plain code. If its body ran in the caller's
-            own thread, an exception that is no `Exception` is raised as it is then.
+        is_inline: Whether its body is plain. If that ran in plain code, in the caller's
+            own thread, an exception that is no `Exception` is raised as it is.
     """
     if not return_state and run.phase is _COMPLETED:
-        return in_hand(run.outcome)
+        # What is kept elsewhere is a rare thing.
+        return run.outcome if run.rare is None else in_hand(run.outcome)
     state = run.last_state
     if return_state:
         return state
     try:
-        if is_inline and _ran_here(run) and _is_base(state.data):
+        if is_inline and _is_base(state.data) and is_plain_code() and _ran_here(run):
             raise state.data
         return state.result()
     finally:
@@ -159,12 +158,12 @@ async def _scope_on_loop(holder: Any) -> AsyncGenerator[Scope]:
             raise interrupted
 
 
-def _guarded(act: Callable[[], T]) -> T:
+def _guarded(act: Callable[..., T], *args: Any) -> T:
     """Do something shielded from interrupts, if this thread can get any."""
     if this_face() is None:
-        return act()
+        return act(*args)
     with shielded():
-        return act()
+        return act(*args)
 
 
 # -- tasks -------------------------------------------------------------------------------
@@ -172,31 +171,30 @@ def _guarded(act: Callable[[], T]) -> T:
 
 def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a plain task in this thread; elsewhere with a time limit or a runner."""
-    is_placed = holder is not None and holder.scope.place is not None
-    if spec.timeout_seconds is not None or is_placed or _is_bounded_here(holder):
-        return _guarded(functools.partial(_call_under_limit, holder, spec, given))
     scope = _scope_of(holder)
+    is_placed = scope is not None and scope.place is not None
+    is_bounded = _deadline() is not None and _is_bounded_here(scope)
+    if spec.timeout_seconds is not None or is_placed or is_bounded:
+        return _guarded(_call_under_limit, holder, spec, given)
     del holder  # see `outcome_of`
-    return _guarded(lambda: _call_here(scope, spec, given))
+    if scope is None:
+        return _guarded(_call_alone, spec, given)
+    return _guarded(call_run, scope, spec, given)
 
 
-def _is_bounded_here(holder: Any) -> bool:
+def _is_bounded_here(scope: Scope | None) -> bool:
     """Whether a deadline is to release this caller, as only a worker thread makes it.
 
     What holds up its loop cannot be stopped by that, and runs here all the same.
     """
-    if DEADLINE.get() is None or not is_plain_code():
-        return False
-    scheduler = None if holder is None else holder.scope.scheduler
-    return scheduler is None or scheduler.thread_id != get_ident()
+    scheduler = None if scope is None else scope.scheduler
+    is_elsewhere = scheduler is None or scheduler.thread_id != get_ident()
+    return is_elsewhere and is_plain_code()
 
 
-def _call_here(scope: Scope | None, spec: TaskSpec, given: Given) -> Record:
-    args, kwargs, wait_for = given
-    if scope is not None:
-        return call_run(scope, spec, args, kwargs, wait_for)
-    with _scope_here(None) as own:
-        return call_run(own, spec, args, kwargs, wait_for)
+def _call_alone(spec: TaskSpec, given: Given) -> Record:
+    with _scope_here(None) as scope:
+        return call_run(scope, spec, given)
 
 
 def _call_under_limit(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -206,7 +204,7 @@ def _call_under_limit(holder: Any, spec: TaskSpec, given: Given) -> Record:
 
 def call_coroutine_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a coroutine task on the loop and block this plain code for its end."""
-    return _guarded(lambda: _submit_and_block(holder.scope, holder, spec, given))
+    return _guarded(_submit_and_block, holder.scope, holder, spec, given)
 
 
 def _submit_and_block(
@@ -253,12 +251,12 @@ def await_task(
     """Run a coroutine task in place."""
     if holder is None:
         return _await_alone(spec, given)
-    return await_run(holder.scope, spec, *given)
+    return await_run(holder.scope, spec, given)
 
 
 async def _await_alone(spec: TaskSpec, given: Given) -> Record:
     async with _scope_on_loop(None) as scope:
-        return await await_run(scope, spec, *given)
+        return await await_run(scope, spec, given)
 
 
 async def acall_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
@@ -289,7 +287,7 @@ def call_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
     args, kwargs, wait_for = given
     parent = _scope_of(holder)
     del holder  # see `outcome_of`
-    return _guarded(lambda: call_flow(spec, args, kwargs, parent, wait_for))
+    return _guarded(call_flow, spec, args, kwargs, parent, wait_for)
 
 
 def _scope_of(holder: Any) -> Scope | None:
@@ -342,6 +340,8 @@ async def awaited(
         if return_state or run.phase is not _COMPLETED:
             return outcome_of(run, return_state=return_state)
         value = run.outcome
-        return await value.aload() if isinstance(value, StoredData) else value
+        if run.rare is None or not isinstance(value, StoredData):
+            return value
+        return await value.aload()
     finally:
         del holder, given, run  # see `outcome_of`

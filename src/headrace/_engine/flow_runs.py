@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 from collections.abc import Coroutine, Mapping
+from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any, Final, cast
 
 from headrace._concurrency.bodies import (
     block_until,
-    body_here,
+    call_body,
     stoppable_here,
     this_face,
-    unshielded,
 )
 from headrace._concurrency.deadlines import DEADLINE
 from headrace._concurrency.holding import HELD, lent_here
@@ -191,14 +190,14 @@ async def _attempts(run: FlowRecord) -> Outcome:
 
 
 async def _limited(run: FlowRecord) -> Outcome:
-    context = contextvars.copy_context()
+    context = copy_context()
     context.run(CURRENT.set, run)
     try:
         if run.spec.timeout_seconds is None:
             run.scope.body = asyncio.current_task()
             return await _body_and_runs(run, context)
         whole = _body_and_runs(run, context)
-        outer = contextvars.copy_context()
+        outer = copy_context()
         return cast(
             "Outcome", await under_limit(run, run.scope.scheduler, outer, whole)
         )
@@ -212,7 +211,7 @@ async def _limited(run: FlowRecord) -> Outcome:
         del run, context  # see `await_flow`
 
 
-async def _body_and_runs(run: FlowRecord, context: contextvars.Context) -> Outcome:
+async def _body_and_runs(run: FlowRecord, context: Context) -> Outcome:
     scope: Scope = run.scope
     try:
         try:
@@ -360,8 +359,8 @@ def _body_and_runs_here(run: FlowRecord) -> Outcome:
     scope: Scope = run.scope
     try:
         try:
-            with body_here(), unshielded():
-                value = contextvars.copy_context().run(_body_here, run)
+            # Its context is in no variable: see `call_flow`.
+            value = call_body(copy_context(), _body_here, (run,), {}, interrupt=True)
         except BaseException as error:  # noqa: BLE001 - a body may raise anything
             finish_scope_here(scope, cancel=True)
             return of_error(run, trimmed(error), kind="Flow")

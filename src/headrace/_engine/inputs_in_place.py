@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from headrace._engine.deferred import why_held_back
 from headrace._engine.host import Host
@@ -28,6 +28,7 @@ from headrace.runs import Record
 from headrace.states import FINAL, State, StateType
 
 __all__ = (
+    "Given",
     "are_plain",
     "await_inputs",
     "block_for_inputs",
@@ -36,6 +37,9 @@ __all__ = (
     "sources_of",
     "way_out",
 )
+
+# What a run is called with: arguments, those by keyword, what must have completed before.
+Given: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any], Any]"
 
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
