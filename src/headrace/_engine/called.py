@@ -325,7 +325,7 @@ def _attempt_here(run: TaskFuture[Any]) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         return of_error(run, trimmed(error))
     finally:
-        args = ()
+        args, kwargs = (), NO_KWARGS
         del run, context  # see `call_run`
 
 

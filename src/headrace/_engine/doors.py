@@ -309,13 +309,18 @@ def call_coroutine_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord
     return _guarded(act)
 
 
-async def acall_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
+def acall_flow(
+    holder: Any, spec: FlowSpec, given: Given
+) -> Coroutine[Any, Any, FlowRecord]:
     """Run a flow of either kind without blocking the loop."""
+    if not spec.is_async:
+        return _acall_plain_flow(holder, spec, given)
     args, kwargs, wait_for = given
-    parent = _scope_of(holder)
-    if spec.is_async:
-        del holder  # see `outcome_of`
-        return await await_flow(spec, args, kwargs, parent, wait_for)
+    return await_flow(spec, args, kwargs, _scope_of(holder), wait_for)
+
+
+async def _acall_plain_flow(holder: Any, spec: FlowSpec, given: Given) -> FlowRecord:
+    args, kwargs, wait_for = given
     async with _scope_on_loop(holder) as scope:
         body = Body(lambda: call_flow(spec, args, kwargs, scope, wait_for), spec.name)
         with lent_while_awaited():

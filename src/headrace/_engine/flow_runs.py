@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any, Final, cast
@@ -47,6 +47,7 @@ from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
 from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun, RunInterrupted
+from headrace.futures.resolve import ATOMS
 from headrace.futures.watching import block_for_ends
 from headrace.specs import FlowSpec
 from headrace.states import StateType
@@ -112,7 +113,12 @@ async def await_flow(
     is_closed = False
     try:
         try:
-            outcome = await _bounded(run, _whole(run, wait_for))
+            deadline = DEADLINE.get()
+            whole = _whole(run, wait_for)
+            if deadline is not None:
+                here = run.scope.scheduler
+                whole = under_deadline(deadline, run, here, whole, kind="Flow")
+            outcome = await whole
         except asyncio.CancelledError as error:
             run.rarely().stop = run.rarely().stop or CANCEL
             outcome = of_error(run, error, kind="Flow")
@@ -141,24 +147,6 @@ async def await_flow(
         del run, outcome, interrupted
 
 
-async def _whole(run: FlowRecord, wait_for: Any) -> Outcome:
-    try:
-        return await await_inputs(run, run.parent, wait_for) or await _attempts(run)
-    finally:
-        del run  # see `await_flow`
-
-
-async def _bounded(run: FlowRecord, whole: Coroutine[Any, Any, Outcome]) -> Outcome:
-    deadline = DEADLINE.get()
-    try:
-        if deadline is None:
-            return await whole
-        scheduler = run.scope.scheduler
-        return await under_deadline(deadline, run, scheduler, whole, kind="Flow")
-    finally:
-        del run, whole  # see `await_flow`
-
-
 async def _concluded(
     run: FlowRecord, outcome: Outcome
 ) -> asyncio.CancelledError | None:
@@ -172,16 +160,19 @@ async def _concluded(
     return interrupted
 
 
-async def _attempts(run: FlowRecord) -> Outcome:
-    """Check the arguments, name the run, and run its body as often as need be."""
-    try:
-        _validate(run)
-        await name_in_task(run)
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        return _FAILED, error
-    run_logging.flow_began(run)
+async def _whole(run: FlowRecord, wait_for: Any) -> Outcome:
+    """All that happens to a flow run between its two ends: its outcome."""
     outcome: Outcome | None = None
     try:
+        outcome = await await_inputs(run, run.parent, wait_for)
+        if outcome is not None:
+            return outcome
+        try:
+            _validate(run)
+            await name_in_task(run)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            return _FAILED, error
+        run_logging.flow_began(run)
         outcome = await attempts(run, _limited, run.scope.reopen)
         plan = plan_of(run)
         return outcome if plan is None else await saved_in_task(run, plan, outcome)
@@ -325,7 +316,7 @@ def _whole_here(run: FlowRecord, wait_for: Any) -> Outcome:
 
 
 def _attempts_here(run: FlowRecord) -> Outcome:
-    """See `_attempts`."""
+    """Check the arguments, name the run, and run its body as often as need be."""
     try:
         _validate(run)
         name_here(run, functools.partial(block_on_for, run))
@@ -376,7 +367,7 @@ def _body_and_runs_here(run: FlowRecord) -> Outcome:
 
 
 def _judged_here(run: FlowRecord, scope: Scope, value: object) -> Outcome:
-    if value is not None:
+    if type(value) not in ATOMS:
         required, tolerated = futures_in(value)
         block_for_ends(
             [*required, *tolerated],

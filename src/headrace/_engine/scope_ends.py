@@ -6,6 +6,7 @@ import asyncio
 import functools
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from headrace._concurrency.bodies import block_until, this_face
@@ -37,6 +38,22 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
     stop = functools.partial(stopping.cancel_scope, scope)
     if cancel:
         stop()
+    interrupted = None
+    try:
+        if not scope.is_idle:
+            over = _outlast(scope, stop)
+            held = HELD.get()
+            interrupted = await (over if held is None else while_lent(held, over))
+    finally:
+        _print_again(scope)
+    scope.shut()
+    return interrupted
+
+
+async def _outlast(
+    scope: Scope, stop: Callable[[], object]
+) -> asyncio.CancelledError | None:
+    """Wait until a scope is idle; what cancelled that, if anything did."""
     loop = asyncio.get_running_loop()
 
     async def wait() -> None:
@@ -45,14 +62,7 @@ async def finish_scope(scope: Scope, *, cancel: bool) -> asyncio.CancelledError 
         scope.tell_when_idle(lambda: tell_loop(loop, settle, idle))
         await idle
 
-    over = outlast(wait, is_over=lambda: scope.is_idle, when_cancelled=stop)
-    held = None if scope.is_idle else HELD.get()
-    try:
-        interrupted = await (over if held is None else while_lent(held, over))
-    finally:
-        _print_again(scope)
-    scope.shut()
-    return interrupted
+    return await outlast(wait, is_over=lambda: scope.is_idle, when_cancelled=stop)
 
 
 def drop_scope(scope: Scope) -> None:

@@ -62,6 +62,8 @@ class Unseen:
 
     def clear(self) -> None:
         """Keep none of them any more: whoever had to be told has been."""
+        if not self.count:
+            return
         with self._lock:
             self.count = 0
             self._kept.clear()

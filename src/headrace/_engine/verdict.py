@@ -15,7 +15,7 @@ from headrace.futures import (
     TaskFuture,
     TaskFutures,
 )
-from headrace.futures.resolve import Source, data_of, find, substitute
+from headrace.futures.resolve import ATOMS, Source, data_of, find, substitute
 from headrace.futures.stored import preload
 from headrace.futures.watching import TURN, await_ends, in_turns
 from headrace.runs import Record
@@ -53,7 +53,9 @@ def verdict(flow_run: Record, scope: Scope, value: object) -> Outcome:
     """The outcome of a flow whose body returned, all runs having ended."""
     if value is None:
         return _of_unseen(flow_run, scope)
-    if is_state(value) or is_state_iterable(value):
+    if type(value) in ATOMS:
+        outcome = _COMPLETED, value
+    elif is_state(value) or is_state_iterable(value):
         outcome = of_value(flow_run, value)
     else:
         outcome = _of_futures(flow_run, value)
@@ -70,7 +72,7 @@ async def verdict_in_turns(flow_run: Record, scope: Scope, value: object) -> Out
     """
     futures = _flat(value)
     if futures is None:
-        if value is not None:
+        if type(value) not in ATOMS:
             required, tolerated = futures_in(value)
             await await_ends([*required, *tolerated], None)
             if scope.host.drops_results:
