@@ -126,12 +126,13 @@ def call_run(  # noqa: C901 - hot
             face.inside.add(run)
         if scope.host.announcer is not None:
             announce(run)
-        if sources is None and take is None and spec.is_single and scope.is_bare:
-            # As most are: nothing of `_whole_here` is about it but the one attempt.
+        if sources is not None:
+            outcome = block_for_inputs(run, sources, f"{spec.name}()")
+        if outcome is None and spec.is_single and scope.is_bare and take is None:
+            # As most are: all else that `_whole_here` does is not for them.
             begin(run)
             outcome = _attempt_here(run)
-        else:
-            outcome = _whole_here(run, sources, take)
+        outcome = outcome or _whole_here(run, take)
         if spec.hooks is not None:
             tell_of_end_here(run, outcome)
     except BaseException as error:
@@ -150,23 +151,18 @@ def call_run(  # noqa: C901 - hot
 
 
 def _whole_here(
-    run: TaskFuture[Any],
-    sources: Inputs | None,
-    take: Callable[[Any], Outcome | None] | None,
+    run: TaskFuture[Any], take: Callable[[Any], Outcome | None] | None
 ) -> Outcome:
-    """All that happens to a run between its two ends: its outcome."""
+    """All that happens to a run that has its inputs: its outcome."""
+    outcome: Outcome | None = None
     try:
-        outcome = block_for_inputs(run, sources, f"{run.spec.name}()")
-        if outcome is not None:
-            return outcome
         if run.spec.is_bare and run.scope.is_bare:
             return attempts_here(run, _attempt_here, take=take)
         outcome = _prepared_here(run)
         outcome = outcome or attempts_here(run, _attempt_and_save_here, take=take)
         return kept(run, outcome)
     finally:
-        outcome = None
-        del run  # see `call_run`
+        del run, outcome  # see `call_run`
 
 
 def _call_under_limits(scope: Scope, spec: TaskSpec, given: Given) -> TaskFuture[Any]:

@@ -148,7 +148,7 @@ async def tell_of_end(run: Any, outcome: Outcome) -> asyncio.CancelledError | No
 # -- awaited -------------------------------------------------------------------------
 
 
-async def await_run(
+async def await_run(  # noqa: C901 - hot
     scope: Scope,
     spec: TaskSpec,
     given: Given,
@@ -183,15 +183,13 @@ async def await_run(
                 whole = _whole(run, wait_for, take)
                 here = scheduler_here(scope)
                 outcome = await under_deadline(deadline, run, here, whole)
-            elif (
-                spec.is_single
-                and scope.is_bare
-                and take is None
-                and are_plain(args, kwargs, wait_for)
-            ):
-                # As most are: nothing of `_whole` is about it but the one attempt.
-                begin(run)
-                outcome = await _attempt(run)
+            elif spec.is_single and scope.is_bare and take is None:
+                # As most are: all else that `_whole` does is not for them.
+                if not are_plain(args, kwargs, wait_for):
+                    outcome = await await_inputs(run, scope, wait_for)
+                if outcome is None:
+                    begin(run)
+                    outcome = await _attempt(run)
             else:
                 outcome = await _whole(run, wait_for, take)
         except asyncio.CancelledError as error:

@@ -57,9 +57,10 @@ class FlowRecord(Record):
         if spec.retry is not None:
             self.scope.keep_results()
         note_parent(self)
-        note_flow(self)
         around = None if parent is None else parent.owner
         is_called = self.rare is not None and self.rare.parent is not None
+        if is_called:
+            note_flow(self)
         self.has_dependants = is_called or (
             around is not None and around.has_dependants
         )

@@ -47,12 +47,12 @@ _FAILED: Final = StateType.FAILED
 
 def are_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any) -> bool:
     """Whether inputs are nothing but plain values, as most are: no look into them."""
-    if kwargs or wait_for is not None:
+    if wait_for is not None:
         return False
-    for value in args:  # noqa: SIM110 - hot: twice as fast as `all`
+    for value in args:  # not `all(...)`, which takes twice as long
         if type(value) not in ATOMS:
             return False
-    return True
+    return not kwargs or ATOMS.issuperset(map(type, kwargs.values()))
 
 
 def sources_of(
