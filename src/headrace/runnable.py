@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
+from headrace._concurrency.current import holder_here
 from headrace._engine.doors import Door, awaited, blocks_here, outcome_of
 from headrace._engine.inputs_in_place import Given
 from headrace._engine.whole_inputs import materialised
 from headrace._types import Untold
-from headrace.context import CURRENT
 from headrace.definitions import Option
 from headrace.hookable import Hookable
 from headrace.runs import Record
@@ -155,7 +155,7 @@ class Runnable(Hookable, Generic[P, R_co]):
         """
         spec = self.spec
         spec.binder.check(args, kwargs)
-        holder = CURRENT.get(None)
+        holder = holder_here(None)
         if wait_for is not None:
             wait_for = self._before(holder, wait_for)
         given = (args, kwargs, wait_for)
@@ -238,7 +238,7 @@ class Runnable(Hookable, Generic[P, R_co]):
         """
         spec = self.spec
         spec.binder.check(args, kwargs)
-        holder = CURRENT.get(None)
+        holder = holder_here(None)
         if wait_for is not None:
             wait_for = self._before(holder, wait_for)
         given = (args, kwargs, wait_for)

@@ -22,7 +22,8 @@ from headrace._concurrency.bodies import (
     pause,
     this_face,
 )
-from headrace._concurrency.deadlines import DEADLINE
+from headrace._concurrency.current import set_holder
+from headrace._concurrency.deadlines import deadline_here
 from headrace._concurrency.holding import HELD, lent_here
 from headrace._concurrency.loops import running_loop
 from headrace._engine.around import around_here
@@ -66,7 +67,7 @@ from headrace._engine.scopes import Scope, context_of
 from headrace._engine.submitting import new_run
 from headrace._engine.thread_runs import is_to_be_awaited
 from headrace.callables import is_coroutine_callable
-from headrace.context import CURRENT, TAGS
+from headrace.context import TAGS
 from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
@@ -82,8 +83,6 @@ __all__ = (
     "tell_of_end_here",
 )
 
-_deadline: Final = DEADLINE.get  # as globals: see `direct`
-_set_current: Final = CURRENT.set
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
 _CANCELLED: Final = StateType.CANCELLED
@@ -105,7 +104,7 @@ def call_run(  # noqa: C901 - hot
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
         return _call_under_limits(scope, spec, given)
-    deadline = _deadline()
+    deadline = deadline_here()
     if deadline is not None:
         deadline.refuse(f"{spec.name}()")
     args, kwargs, wait_for = given
@@ -301,7 +300,7 @@ def _blocked_by_retry(run: TaskFuture[Any], delay: float) -> BlockedLoop:
 def _attempt_here(run: TaskFuture[Any]) -> Outcome:
     spec = run.spec
     context = contextvars.copy_context()
-    context.run(_set_current, run)
+    context.run(set_holder, run)
     if run.rare is not None and run.rare.claim is not None:
         context.run(HELD.set, run.rare.claim)
     try:

@@ -12,7 +12,8 @@ from random import random
 from time import time
 from typing import Any, Final
 
-from headrace._concurrency.deadlines import DEADLINE
+from headrace._concurrency.current import set_holder
+from headrace._concurrency.deadlines import deadline_here
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._engine.around import around
 from headrace._engine.asking import ask_to_retry, refused
@@ -50,7 +51,7 @@ from headrace._engine.results.steps import known_in_task, saved_in_task
 from headrace._engine.scopes import Scope
 from headrace._engine.stopping import lift_limit
 from headrace._engine.submitting import new_run
-from headrace.context import CURRENT, TAGS
+from headrace.context import TAGS
 from headrace.exceptions import CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
@@ -64,10 +65,6 @@ __all__ = (
     "tell",
     "tell_of_end",
 )
-
-# As globals, 50 ns less than looked up at each call.
-_deadline: Final = DEADLINE.get
-_set_current: Final = CURRENT.set
 
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
@@ -164,7 +161,7 @@ async def await_run(  # noqa: C901 - hot
     """
     if take is None and (spec.limit is not None or scope.host.limits is not None):
         return await _await_under_limits(scope, spec, given)
-    deadline = _deadline()
+    deadline = deadline_here()
     if deadline is not None:
         deadline.refuse(f"{spec.name}()")
     args, kwargs, wait_for = given
@@ -269,7 +266,7 @@ async def _attempt(run: TaskFuture[Any]) -> Outcome:
     """One attempt; raises CancelledError only if the caller was cancelled."""
     spec = run.spec
     context = contextvars.copy_context()
-    context.run(_set_current, run)
+    context.run(set_holder, run)
     if run.rare is not None and run.rare.claim is not None:
         context.run(HELD.set, run.rare.claim)
     try:

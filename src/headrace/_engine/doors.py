@@ -18,7 +18,7 @@ from headrace._concurrency.bodies import (
     shielded,
     this_face,
 )
-from headrace._concurrency.deadlines import DEADLINE
+from headrace._concurrency.deadlines import deadline_here
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._concurrency.loops import running_loop
 from headrace._concurrency.outlasting import outlast
@@ -60,7 +60,6 @@ T = TypeVar("T")
 # Takes what the present code belongs to, a spec, and what was given.
 Door: TypeAlias = "Callable[[Any, Any, Given], Coroutine[Any, Any, Record]]"
 
-_deadline: Final = DEADLINE.get  # as a global: see `direct`
 _COMPLETED: Final = StateType.COMPLETED
 
 
@@ -173,7 +172,7 @@ def call_plain_task(holder: Any, spec: TaskSpec, given: Given) -> Record:
     """Run a plain task in this thread; elsewhere with a time limit or a runner."""
     scope = _scope_of(holder)
     is_placed = scope is not None and scope.place is not None
-    is_bounded = _deadline() is not None and _is_bounded_here(scope)
+    is_bounded = deadline_here() is not None and _is_bounded_here(scope)
     if spec.timeout_seconds is not None or is_placed or is_bounded:
         return _guarded(_call_under_limit, holder, spec, given)
     del holder  # see `outcome_of`

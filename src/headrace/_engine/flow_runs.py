@@ -15,8 +15,9 @@ from headrace._concurrency.bodies import (
     stoppable_here,
     this_face,
 )
-from headrace._concurrency.deadlines import DEADLINE
-from headrace._concurrency.holding import HELD, lent_here
+from headrace._concurrency.current import set_holder
+from headrace._concurrency.deadlines import deadline_here
+from headrace._concurrency.holding import held_here, lent_here
 from headrace._concurrency.loops import running_loop
 from headrace._engine import run_logging
 from headrace._engine.bodies import in_context, under_limit
@@ -45,7 +46,6 @@ from headrace._engine.results.steps import saved_in_task
 from headrace._engine.scope_ends import drop_scope, finish_scope, finish_scope_here
 from headrace._engine.scopes import Scope
 from headrace._engine.verdict import futures_in, verdict, verdict_in_turns
-from headrace.context import CURRENT
 from headrace.exceptions import CancelledRun, RunInterrupted
 from headrace.futures.resolve import ATOMS
 from headrace.futures.watching import block_for_ends
@@ -113,7 +113,7 @@ async def await_flow(
     is_closed = False
     try:
         try:
-            deadline = DEADLINE.get()
+            deadline = deadline_here()
             whole = _whole(run, wait_for)
             if deadline is not None:
                 here = run.scope.scheduler
@@ -182,7 +182,7 @@ async def _whole(run: FlowRecord, wait_for: Any) -> Outcome:
 
 async def _limited(run: FlowRecord) -> Outcome:
     context = copy_context()
-    context.run(CURRENT.set, run)
+    context.run(set_holder, run)
     try:
         if run.spec.timeout_seconds is None:
             run.scope.body = asyncio.current_task()
@@ -287,7 +287,7 @@ def call_flow(
             end(run, outcome or (_CANCELLED, CancelledRun(run.name)))
         if not shares:
             host.close()
-    held = HELD.get()
+    held = held_here()
     if held is not None and run.phase is not _COMPLETED:
         # What stopped this flow may have made the body around it forgo its places.
         with lent_here(held, block_until):
@@ -379,7 +379,7 @@ def _judged_here(run: FlowRecord, scope: Scope, value: object) -> Outcome:
 
 
 def _body_here(run: FlowRecord) -> Any:
-    CURRENT.set(run)
+    set_holder(run)
     try:
         return drained(run.spec.fn(*run.args, **run.kwargs))
     finally:

@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final
 from uuid import UUID
 
-from headrace._concurrency.forks import Forks
+from headrace._concurrency.forks import FORKS
 from headrace._engine.closing import refuse_from_outside
 from headrace._engine.known import KnownResults
 from headrace._engine.unseen import Unseen
@@ -314,7 +314,7 @@ class Scope:
             RunEnded: The scope has ended, or is closing and this is from outside.
             ForkedRuntime: It was made in the parent of this process.
         """
-        if self.has_ended or self.is_closing or Forks.count != self.forks:
+        if self.has_ended or self.is_closing or FORKS.count != self.forks:
             self.host.refuse_fork()
             if self.has_ended:
                 raise RunEnded(self.kind, self.name)
