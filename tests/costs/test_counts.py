@@ -207,8 +207,8 @@ async def call_in_place() -> None:
         (map_hops, 41),
         (submit_one_by_one, 66),
         (chain, 59),
-        (await_in_place, 43),
-        (call_in_place, 55),
+        (await_in_place, 33),
+        (call_in_place, 40),
     ],
 )
 def test_a_run_takes_so_many_calls_of_python_functions(
