@@ -311,8 +311,7 @@ class Scope:
         """A run is called or awaited in place. Follow with `leave` in every case.
 
         Raises:
-            RunEnded: The scope has ended, or is closing and this is from outside.
-            ForkedRuntime: It was made in the parent of this process.
+            RunEnded, RuntimeClosing, ForkedRuntime: See `admitting`.
         """
         if self.has_ended or self.is_closing or FORKS.count != self.forks:
             self.host.refuse_fork()
