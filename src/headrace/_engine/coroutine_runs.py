@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from time import time
 from typing import Any, Final
 
+from headrace._concurrency.current import set_holder
 from headrace._engine import naming, stopping
 from headrace._engine.around import around, around_place
 from headrace._engine.asking import finish_asking
@@ -25,7 +26,6 @@ from headrace._engine.results.steps import (
     put_aside,
     saved_in_task,
 )
-from headrace.context import CURRENT
 from headrace.futures import TaskFuture
 from headrace.futures.resolve import ATOMS
 from headrace.states import StateType
@@ -39,9 +39,6 @@ __all__ = (
 
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
-
-# Of an imported name, 3.11 makes a method object for each call.
-_set_holder: Final = CURRENT.set
 
 
 class _Gate:
@@ -64,7 +61,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
     scheduler.submits_in_a_row = 0
     if scheduler.ready:
         scheduler.fill()
-    _set_holder(run)  # in this task's own context: nothing to reset
+    set_holder(run)  # in this task's own context: nothing to reset
     spec = run.spec
     if run.upstreams is not None and not put_inputs(run, scheduler):
         return
@@ -201,7 +198,7 @@ async def finish_awaitable(
     run: TaskFuture[Any], scheduler: Any, awaitable: Awaitable[Any]
 ) -> None:
     """The rest of an attempt whose plain body returned something to await (DEF-06)."""
-    _set_holder(run)  # in this task's own context: nothing to reset
+    set_holder(run)  # in this task's own context: nothing to reset
     try:
         outcome = of_value(run, await awaitable)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
