@@ -306,6 +306,79 @@ async def test_a_run_whose_thread_was_abandoned_is_heard_to_its_end_once() -> No
     }
 
 
+# -- events that are read later --------------------------------------------------------
+
+
+class Keeper:
+    """Keeps events and looks at none."""
+
+    def __init__(self) -> None:
+        self.events: list[StateChanged] = []
+
+    def on_event(self, event: StateChanged) -> None:
+        self.events.append(event)
+
+
+async def test_an_event_says_the_same_whenever_it_is_read() -> None:
+    keeper, listener = Keeper(), Listener()
+    outcomes = iter([ValueError(), None])
+
+    @task(retries=1)
+    async def flaky() -> None:
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    @task
+    async def fail() -> None:
+        raise ValueError("boom")
+
+    @flow(name="main")
+    async def main() -> None:
+        await (await flaky.submit()).astate()
+        failed = await fail.submit()
+        await (await double.submit(1, wait_for=[failed])).astate()
+        await double.map([1, 2]).aresult()
+        double_plainly(1)
+
+    async with Runtime(observers=[keeper, listener]):
+        await main(return_state=True)
+
+    heard: dict[str, list[str]] = defaultdict(list)
+    for event in keeper.events:
+        heard[event.run.name].append(event.after.name)
+    assert dict(heard) == dict(listener.heard)
+    assert heard["flaky-0"] == RETRIED
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+async def test_an_event_that_is_read_late_has_the_states_of_its_run(kind: str) -> None:
+    keeper = Keeper()
+    async with Runtime(observers=[keeper]):
+        future = await (double if kind == "coroutine" else double_plainly).submit(1)
+        await future
+
+    history = future.history
+    for event, before, after in zip(
+        keeper.events, [None, *history], history, strict=False
+    ):
+        assert event.before is before
+        assert event.after is event.after is after
+        assert event.run is event.run
+    assert len(keeper.events) == len(history) == 3
+
+
+async def test_an_event_shows_its_run_and_both_states() -> None:
+    keeper = Keeper()
+    async with Runtime(observers=[keeper]):
+        await (await double.submit(1))
+
+    assert repr(keeper.events[1]) == (
+        "StateChanged(run=TaskRun('double-0', state='Completed'), "
+        "before=Pending(message=None, type=PENDING, result=None), "
+        "after=Running(message=None, type=RUNNING, result=None))"
+    )
+
+
 # -- observers that do harm ------------------------------------------------------------
 
 
@@ -446,6 +519,16 @@ async def test_without_an_observer_no_state_is_made(kind: str) -> None:
         assert count_states() == before
         assert len(futures[0].history) == 3
         assert count_states() == before + 3
+
+
+async def test_no_state_is_made_for_an_observer_that_does_not_look() -> None:
+    keeper = Keeper()
+    async with Runtime(observers=[keeper]):
+        before = count_states()
+        await double.map(range(100)).aresult()
+
+        assert count_states() == before
+        assert len(keeper.events) == 300
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ class FlowRecord(Record):
         self.scope = Scope(host, "flow run", parent=parent, owner=self)
         self.phase = _PENDING
         self.created = time()
-        self.attempts = 0
-        self.ident = self.links = self.log = self.rare = None
+        self.attempts = self.told = 0
+        self.ident = self.links = self.log = self.rare = self.settled = None
         self.context = self.upstreams = None
         if tags := TAGS.get():
             self.rarely().tags = tags

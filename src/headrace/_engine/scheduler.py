@@ -83,6 +83,8 @@ class Scheduler:
         own = functools.partial(asyncio.Task, loop=loop)
         self.new_task: Any = loop.create_task if self.has_factory else own
         self.announcer: Announcer | None = host.announcer
+        if self.announcer is not None:
+            self.announce = self.announcer.announce
         # Whether somebody is told of every state, or of every hook.
         self.is_watched = self.announcer is not None or reads_calls()
         self.limits = host.limits
@@ -393,8 +395,3 @@ class Scheduler:
     def cancel_many(self, runs: Sequence[TaskFuture[Any]]) -> None:
         """See `headrace._engine.stopping.cancel_many`."""
         stopping.cancel_many(self, runs)
-
-    def announce(self, run: Any) -> None:
-        """Tell the observers that a run has entered its latest state. On the loop."""
-        if self.announcer is not None:
-            self.announcer.announce(run)

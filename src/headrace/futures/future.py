@@ -80,9 +80,9 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self.number = number
         self.created = created
         self.phase = _PENDING
-        self.attempts = 0
+        self.attempts = self.told = 0
         self.seen = False
-        self.ident = self.links = self.log = self.rare = None
+        self.ident = self.links = self.log = self.rare = self.settled = None
         self.handle = self.upstreams = self.waiters = None
 
     # -- what it is --------------------------------------------------------------

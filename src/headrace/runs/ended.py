@@ -116,7 +116,7 @@ class EndedRun(Record):
         if run.attempts:
             self.started = run.started
         self.phase = phase
-        self.outcome = self.rare = self.log = None
+        self.outcome = self.rare = self.log = self.settled = None
         if phase is _COMPLETED:
             self.outcome = outcome if is_light(outcome) else NOT_KEPT
         if rare is not None or phase is not _COMPLETED:

@@ -66,7 +66,7 @@ def end_in_task(
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             report(hook, run, error)
     if getrefcount(state) == OUR_REFERENCES and run.log is None:
-        del run.settled  # made anew if somebody looks: fewer objects for the collector
+        run.settled = None  # made anew if need be: fewer objects for the collector
     else:
         state.fill_in()
     scheduler.finish(run, _COMPLETED, value, ended)
@@ -79,7 +79,7 @@ def finish_later(run: Any) -> None:
         return  # lost with the loop that it was on
     state = run.settled
     if getrefcount(state) == OUR_REFERENCES and run.log is None:
-        del run.settled  # as above: a call would take longer than the two hooks there
+        run.settled = None  # as above: a call would take longer than the hooks there
     else:
         state.fill_in()
     run.scope.scheduler.finish(run, _COMPLETED, run.outcome, run.ended)
