@@ -76,6 +76,7 @@ class Threads(Generic[J]):
         self._live: set[Worker] = set()
         self._abandoned: set[Worker] = set()
         self._put = 0
+        self._idle = 0  # at least so many threads are, as it was when last counted
         self._ended_elsewhere = 0  # jobs of threads that are not live any more
         self._counts = False  # whether slots are counted
         self._running = 0  # slots taken, while they are counted
@@ -91,7 +92,9 @@ class Threads(Generic[J]):
         """Queue a job; a thread is started for it while there is room. On the loop."""
         self._jobs.put(job)
         self._put += 1
-        if len(self._live) < self._limit + self._lent:
+        if self._idle > 0:
+            self._idle -= 1
+        elif len(self._live) < self._limit + self._lent:
             with self._lock:
                 self._grow()
 
@@ -111,6 +114,7 @@ class Threads(Generic[J]):
                 return False
             face.abandon()
             worker.abandoned = True
+            self._idle = 0
             self._live.discard(worker)
             self._abandoned.add(worker)
             self._ended_elsewhere += worker.ended + 1
@@ -272,6 +276,7 @@ class Threads(Generic[J]):
         return self._put - self._ended_elsewhere - ended
 
     def _leave(self, worker: Worker) -> None:
+        self._idle = 0
         self._live.discard(worker)
         self._ended_elsewhere += worker.ended
         if not self._live and self._on_empty is not None:
@@ -316,11 +321,10 @@ class Threads(Generic[J]):
 
     def _grow(self) -> None:
         size = len(self._live)
-        if (
-            self._outstanding() > size
-            and size - self._lent < self._limit
-            and not self._closing
-        ):
+        self._idle = size - self._outstanding()
+        if self._idle >= 0 or self._closing:
+            return
+        if size - self._lent < self._limit:
             self._started += 1
             worker = Worker(self, self._started)
             self._live.add(worker)

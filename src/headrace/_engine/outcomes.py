@@ -53,6 +53,7 @@ CANCEL: Final = "cancel"
 DEADLINE: Final = "deadline"
 
 _S = StateType
+_FAILED: Final = StateType.FAILED
 
 
 class ExitOfBody(BaseException):
@@ -188,11 +189,11 @@ def _adopted(run: Record, state: State[Any]) -> Outcome:
 def may_retry(run: Any, phase: StateType) -> bool:
     """Whether an attempt that ended so may be followed by another, by count alone."""
     policy = run.spec.retry
+    if policy is None or phase is not _FAILED:
+        return False
     rare = run.rare
     return (
-        phase is _S.FAILED
-        and policy is not None
-        and run.attempts <= policy.retries
+        run.attempts <= policy.retries
         and not run.scope.is_cancelled
         and not (rare is not None and (rare.is_last or is_overdue(run)))
         and not _is_without_retries(run)

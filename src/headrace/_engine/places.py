@@ -107,7 +107,7 @@ class Place:
 def pool_for(run: Any, scheduler: Any) -> Threads[Any]:
     """The worker threads for a plain run: those of its flow, or of its runtime."""
     scope = run.scope
-    if not isinstance(scope.runner, ThreadPoolTaskRunner):
+    if scope.runner is None or not isinstance(scope.runner, ThreadPoolTaskRunner):
         workers: Threads[Any] = scheduler.pools.workers()
         return workers
     if scope.threads is None:

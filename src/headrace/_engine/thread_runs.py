@@ -8,6 +8,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
+from headrace._concurrency.current import set_holder
 from headrace._engine import naming, stopping
 from headrace._engine.around import around_here
 from headrace._engine.asking import ask_to_retry, finish_asking, refused
@@ -27,7 +28,6 @@ from headrace._engine.results.planning import plan_of
 from headrace._engine.results.steps import PUT_ASIDE, known_here, put_aside
 from headrace._engine.scopes import context_of
 from headrace._engine.thread_calls import ThreadCall
-from headrace.context import CURRENT
 from headrace.exceptions import RunInterrupted
 from headrace.futures import Submission, TaskFuture
 from headrace.futures.admission import Ticket
@@ -73,20 +73,24 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
     except KeyError:
         return
     face.enter(run)
-    may_go_on = True
+    is_bare, may_go_on = run.spec.is_bare and run.scope.is_bare, True
     # An interrupt may come between any two of our bytecodes, but only one ever comes.
     try:
         try:
-            outcome, may_go_on = _attempt(scheduler, run, face)
+            outcome, may_go_on = _attempt(scheduler, run, face, is_bare=is_bare)
         except BaseException as error:  # noqa: BLE001 - see above
             outcome = of_error(run, error)
         face.leave(run)
     except BaseException as error:  # noqa: BLE001 - see above
         face.leave(run)
         outcome = of_error(run, error)
-    if not (run.spec.is_bare and run.scope.is_bare):
+    if not is_bare:
         outcome = _saved(run, face, outcome)
-    if not isinstance(outcome, _ToAwait) and must_ask(run, outcome[0]):
+    if (
+        run.spec.retry is not None
+        and not isinstance(outcome, _ToAwait)
+        and must_ask(run, outcome[0])
+    ):
         outcome, may_go_on = _asked(run, face, outcome)
     try:
         scheduler.call(_hand_over, (scheduler, run, face, outcome, may_go_on))
@@ -138,7 +142,7 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
 
 
 def _attempt(
-    scheduler: Any, run: TaskFuture[Any], face: ThreadFace
+    scheduler: Any, run: TaskFuture[Any], face: ThreadFace, *, is_bare: bool
 ) -> tuple[Any, bool]:
     """One attempt, in this thread: its outcome, and whether a retry is allowed."""
     run.handle = face
@@ -146,9 +150,10 @@ def _attempt(
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, RunInterrupted()), False
-    early = _prepared(scheduler, run)
-    if early is not None:
-        return early, False
+    if run.upstreams is not None or not is_bare:
+        early = _prepared(scheduler, run, is_bare=is_bare)
+        if early is not None:
+            return early, False
     if run.rare is not None and run.rare.ticket is not None:
         scheduler.call(Ticket.leave, run.rare.ticket)
     run.started = time()
@@ -163,17 +168,17 @@ def _attempt(
     if run.spec.timeout_seconds is not None:
         scheduler.call(stopping.set_limit, (scheduler, run, time()))
     try:
-        return run.context.copy().run(_in_context, run, face), True
+        return run.context.copy().run(_in_context, run, face, is_bare), True
     finally:
         del run  # see `perform`
 
 
-def _prepared(scheduler: Any, run: TaskFuture[Any]) -> Outcome | None:
+def _prepared(scheduler: Any, run: TaskFuture[Any], *, is_bare: bool) -> Outcome | None:
     """What comes before the first attempt; the outcome of a run that has none."""
     try:
         if run.upstreams is not None:
             substitute_inputs(run)
-        if run.spec.is_bare and run.scope.is_bare:
+        if is_bare:
             return None
         known = recall(run)
         if known is None:
@@ -191,10 +196,14 @@ def _block_on(scheduler: Any, run: TaskFuture[Any], coro: Any) -> Any:
     return block_on(scheduler, coro, context_of(run), run.name)
 
 
-def _in_context(run: TaskFuture[Any], face: ThreadFace) -> Outcome | _ToAwait:
-    CURRENT.set(run)
+def _in_context(
+    run: TaskFuture[Any],
+    face: ThreadFace,
+    is_bare: bool,
+) -> Outcome | _ToAwait:
+    set_holder(run)
     try:
-        if run.spec.is_bare and run.scope.is_bare:
+        if is_bare:
             value = run.spec.fn(*run.args, **run.kwargs)
             if type(value) in ATOMS and run.rare is None:
                 return _COMPLETED, value
@@ -239,5 +248,5 @@ def _asked(
 
 
 def _ask(run: TaskFuture[Any], outcome: Outcome) -> Any:
-    CURRENT.set(run)
+    set_holder(run)
     return ask_to_retry(run, outcome)
