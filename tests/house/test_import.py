@@ -9,11 +9,13 @@ import pytest
 
 # Each takes from 3 ms to 50 ms, and has its time when something is used that needs it.
 NOT_AT_ONCE = {
+    "anyio",
     "cloudpickle",
     "concurrent.futures.process",
     "headrace.caching",
     "headrace.hashing",
     "headrace.results",
+    "headrace.runtime.asgi",
     "headrace.serializers",
     "headrace.storage",
     "headrace.testing",

@@ -20,6 +20,7 @@ EVERY_SOURCE = pytest.mark.parametrize(
 # What few programs use and all would wait for, by the file that may import it late. It
 # says why there; `tests/house/test_import.py` shows that nothing else does it earlier.
 LATE = {
+    "src/headrace/_concurrency/outlasting.py": {"anyio"},
     "src/headrace/_engine/results/caches.py": {
         "headrace.cached_values",
         "headrace.caching",
@@ -35,6 +36,7 @@ LATE = {
         "headrace.storage",
         "headrace.storage_keys",
     },
+    "src/headrace/runtime/service.py": {"headrace.runtime.asgi"},
     "src/headrace/task_runners.py": {"headrace._concurrency.processes"},
     "src/pytest_headrace.py": {"headrace", "headrace.testing"},
     "src/headrace/validation.py": {"headrace.adapters"},

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from anyio import CancelScope
-
 __all__ = ("outlast",)
 
 
@@ -35,6 +33,9 @@ async def outlast(
                 await wait()
             else:
                 # A cancelled scope of anyio cancels again in every turn of the loop.
+                # Late: to import it takes 8 ms, and whoever has such scopes has it.
+                from anyio import CancelScope  # noqa: PLC0415
+
                 with CancelScope(shield=True):
                     await wait()
         except asyncio.CancelledError as error:

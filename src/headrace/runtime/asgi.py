@@ -5,31 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from headrace.exceptions import CancelledRun, RuntimeClosing
 
-__all__ = ("Application", "RequestsOfRuntime", "RuntimeDoors", "checked_router")
+__all__ = ("RequestsOfRuntime", "RuntimeDoors", "checked_router")
 
 # What a client, or a proxy in front, is told while the service stops.
 _RETRY_AFTER_SECONDS: Final = 1
 _TRY_AGAIN_LATER: Final = 1013  # of RFC 6455 and its registry: for WebSockets
 
 
-class Application(Protocol):
-    """What `Runtime.install` needs of a Starlette or FastAPI application."""
-
-    @property
-    def router(self) -> Any:
-        """It has a ``lifespan_context``."""
-        ...
-
-    def add_middleware(self, middleware_class: Any, **options: Any) -> None:
-        """Wrap the application in one more ASGI layer."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RuntimeDoors:
     """What the middleware may do with a runtime.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from headrace._concurrency.bodies import shielded
 from headrace._engine.closing import VISIT, Visit, is_run_of
@@ -15,14 +15,21 @@ from headrace.context import CURRENT
 from headrace.exceptions import BlockedLoop, DeadlockError, RunEnded, RuntimeClosing
 from headrace.option_checks import seconds_of
 from headrace.runs import Drained
-from headrace.runtime.asgi import (
-    Application,
-    RequestsOfRuntime,
-    RuntimeDoors,
-    checked_router,
-)
 
-__all__ = ("Service",)
+__all__ = ("Application", "Service")
+
+
+class Application(Protocol):
+    """What `Runtime.install` needs of a Starlette or FastAPI application."""
+
+    @property
+    def router(self) -> Any:
+        """It has a ``lifespan_context``."""
+        ...
+
+    def add_middleware(self, middleware_class: Any, **options: Any) -> None:
+        """Wrap the application in one more ASGI layer."""
+        ...
 
 
 class Service:
@@ -116,6 +123,13 @@ class Service:
             ValueError: ``grace_seconds`` is negative, ``ready_path`` no path.
             RuntimeError: It has started already.
         """
+        # Late: most runtimes are in no application of the web.
+        from headrace.runtime.asgi import (  # noqa: PLC0415
+            RequestsOfRuntime,
+            RuntimeDoors,
+            checked_router,
+        )
+
         router = checked_router(app)
         if ready_path is not None and not ready_path.startswith("/"):
             raise ValueError(

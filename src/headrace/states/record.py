@@ -5,8 +5,8 @@ Only the time of a state that a user makes is read from the clock.
 
 from __future__ import annotations
 
+import os
 import reprlib
-import secrets
 import threading
 import time
 import uuid
@@ -194,7 +194,7 @@ class StateRecord(Generic[R_co]):
         """The id of this very state, as a UUID text; drawn when first read."""
         extra = self._extra()
         if extra.id is None:
-            extra.id = uuid_text(secrets.randbits(128))
+            extra.id = uuid_text(int.from_bytes(os.urandom(16)))
         return extra.id
 
     @property
