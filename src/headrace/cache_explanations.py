@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from headrace._text import one_line
+from headrace._values import Value
 from headrace.context import CURRENT, present_flow_run
 from headrace.settings import current_settings
 from headrace.specs import TaskSpec
@@ -19,8 +20,8 @@ from headrace.specs import TaskSpec
 __all__ = ("CacheExplanation", "explain_cache")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheExplanation:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CacheExplanation(Value):
     """What `headrace.tasks.Task.explain_cache` tells.
 
     Attributes:

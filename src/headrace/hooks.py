@@ -32,7 +32,7 @@ _AT_END: Final = {
 }
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Hook:
     """One function of the user.
 
@@ -47,7 +47,7 @@ class Hook:
     is_async: bool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Hooks:
     """All hooks of a task or flow, those of each option in the order they were given.
 

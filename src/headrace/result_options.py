@@ -31,7 +31,7 @@ RESULT_OPTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ResultOptions:
     """What was said of the results of a task or flow, checked.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final, TypeAlias, cast
 
+from headrace._values import Value
+
 __all__ = (
     "MAX_DELAYS",
     "NO_RETRY",
@@ -56,8 +58,8 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     return delays
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class RetryPolicy(Value):
     """How often, after how long and after what a failed attempt is tried again.
 
     Made by `RetryPolicy.of`, which checks what users give.

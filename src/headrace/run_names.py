@@ -14,7 +14,7 @@ from headrace.templates import fields_of, root_of
 __all__ = ("RunName", "checked_name")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RunName:
     """What ``task_run_name`` or ``flow_run_name`` was given as.
 

@@ -35,7 +35,7 @@ def result_option(name: str, default: Any = None) -> Callable[[Any], Any]:
     return read
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Doors:
     """The ways into the engine; each takes the holder, the spec and what was given.
 

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
 
+from headrace._values import Value
+
 __all__ = (
     "FEWEST_OF_A_KEY",
     "PREFIX",
@@ -33,6 +35,8 @@ PREFIX: Final = "HEADRACE_"
 
 History: TypeAlias = Literal["full", "last", "off"]
 CacheIndex: TypeAlias = Literal["sqlite", "memory"]
+
+_MOST_DELAYS: Final = 50
 
 
 # -- What a setting may be ----------------------------------------------------------
@@ -115,8 +119,7 @@ class Secret:
         return "Secret('**********')"
 
 
-# So that it cannot be guessed.
-FEWEST_OF_A_KEY: Final = 16
+FEWEST_OF_A_KEY: Final = 16  # characters, so that it cannot be guessed
 
 
 def _secret(given: object) -> Secret | None:
@@ -127,9 +130,6 @@ def _secret(given: object) -> Secret | None:
     if len(given) < FEWEST_OF_A_KEY:
         raise ValueError(f"it has {len(given)} characters")
     return Secret(given)
-
-
-_MOST_DELAYS: Final = 50
 
 
 def _delays(given: object) -> float | tuple[float, ...]:
@@ -199,8 +199,8 @@ def _setting(default: T, check: Callable[[object], object], allowed: str) -> T:
 # -- The settings -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Settings(Value):
     """What holds where nothing else was said. Cannot be changed once made.
 
     Attributes:

@@ -18,7 +18,7 @@ from headrace.validation import Validator
 __all__ = ("Facts", "FlowSpec", "TaskSpec", "facts_of")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Facts:
     """What is told of a task or flow when its runs have ended: texts, and no code.
 
@@ -34,7 +34,7 @@ class Facts:
     names: ParameterNames
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False, weakref_slot=True)
 class TaskSpec:
     """The options of a task, checked.
 
@@ -96,7 +96,7 @@ class TaskSpec:
         return replace(self, fn=fn, call=call, binder=binder, is_lasting=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False, weakref_slot=True)
 class FlowSpec:
     """The options of a flow, checked; see `TaskSpec` for those of the same name.
 
@@ -147,5 +147,5 @@ def facts_of(spec: TaskSpec | FlowSpec) -> Facts:
             tags=spec.tags if isinstance(spec, TaskSpec) else frozenset(),
             names=spec.binder.names,
         )
-        object.__setattr__(spec, "facts", facts)  # frozen for all others
+        spec.facts = facts
     return facts

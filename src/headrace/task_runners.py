@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
 
+from headrace._values import Shown
+
 __all__ = (
     "BaseTaskRunner",
     "Call",
@@ -37,8 +39,8 @@ class TaskConcurrencyType(StrEnum):
     PARALLEL = "PARALLEL"  # at the same time, in several
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+@dataclass(slots=True, eq=False, repr=False)
+class Call(Shown):
     """One attempt: a function and what to call it with.
 
     Attributes:

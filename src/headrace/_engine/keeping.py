@@ -19,7 +19,7 @@ __all__ = ("kept", "recall")
 _COMPLETED: Final = StateType.COMPLETED
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Kept:
     """What is known of one run over the attempts of its flow.
 

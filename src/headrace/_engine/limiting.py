@@ -42,7 +42,7 @@ _FAILED: Final = StateType.FAILED
 _Asked: TypeAlias = "tuple[Limit, Any, float]"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class HostLimits:
     """The limits of a runtime.
 

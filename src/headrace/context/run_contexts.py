@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from headrace._values import Shown
 from headrace.context.holders import CURRENT
 from headrace.exceptions import MissingContextError
 from headrace.futures import TaskFuture
@@ -52,8 +53,8 @@ def logs_prints(run: Any) -> bool:
     return bool(run.scope.log_prints) if said is None else said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RunContext:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RunContext(Shown):
     """What task and flow run contexts have in common.
 
     ``with context:`` makes its run the one that the code in the block belongs to, also
@@ -101,7 +102,7 @@ class RunContext:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TaskRunContext(RunContext):
     """What is known of the task run that code belongs to.
 
@@ -126,7 +127,7 @@ class TaskRunContext(RunContext):
         return self.task_run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class FlowRunContext(RunContext):
     """What is known of the flow run that code belongs to, itself or by its task run.
 

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, Self
 
+from headrace._values import Value
+
 __all__ = ("TAGS", "TagsContext", "tags", "tags_here")
 
 TAGS: Final[ContextVar[frozenset[str]]] = ContextVar(
@@ -46,8 +48,8 @@ def tags(*new: str) -> Generator[set[str]]:
         TAGS.reset(token)
 
 
-@dataclass(frozen=True, slots=True)
-class TagsContext:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TagsContext(Value):
     """The tags of the present context.
 
     Attributes:

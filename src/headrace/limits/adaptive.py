@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from headrace._values import Value
+
 __all__ = ("Adaptive", "Call", "Controller", "is_overload")
 
 # HTTP: too many requests, service unavailable, site overloaded.
@@ -43,8 +45,8 @@ def is_overload(error: BaseException) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Adaptive:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Adaptive(Value):
     """A number of calls at once that is found while they are made.
 
     ``Limit(Adaptive(min=1, start=8, max=200))``. More is tried as long as calls end
@@ -89,7 +91,7 @@ class Adaptive:
             )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Call:
     """One call, as the controller knows it.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Final
 
+from headrace._values import Value
+
 __all__ = ("Bucket", "Rate", "checked_burst")
 
 _UNITS: Final = {
@@ -19,8 +21,8 @@ _UNITS: Final = {
 _ADVICE: Final = 'Write "50/s", "500/min", "10000/hour", "1/day" or "5/10s".'
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+@dataclass(slots=True, eq=False, repr=False)
+class Rate(Value):
     """So much in so many seconds.
 
     Attributes:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from headrace._values import Value
+
 __all__ = ("Drained",)
 
 _MOST_NAMES_SHOWN: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Drained(Value):
     """How draining a runtime went.
 
     Attributes:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from headrace._values import Value
+
 __all__ = ("RunSnapshot", "RuntimeSnapshot")
 
 _NONE: Final = "\nno run goes on"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSnapshot:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RunSnapshot(Value):
     """One run that has not ended.
 
     Attributes:
@@ -40,8 +42,8 @@ class RunSnapshot:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeSnapshot:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RuntimeSnapshot(Value):
     """A runtime; its ``str()`` is what `headrace.Runtime.dump` writes.
 
     Attributes:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 __all__ = ("Flight", "Flights", "ancestors")
 
 
-class _Follower(NamedTuple):
+@dataclass(slots=True, eq=False, repr=False)
+class _Follower:
     """How a run that waits is told to look again, and what cannot go on meanwhile."""
 
     tell: Callable[[], object]

@@ -11,21 +11,21 @@ from headrace._engine.outcomes import Outcome
 __all__ = ("Await", "Block", "Board", "Step", "Steps", "Walk")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Await:
     """Wait for something that can be awaited, and go on with its value."""
 
     awaitable: Any
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Block:
     """Make a call that may block, and go on with its value."""
 
     call: Callable[[], Any]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Board:
     """Take part in the flight of a key; go on when there may be something to find."""
 

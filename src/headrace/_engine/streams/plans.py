@@ -46,7 +46,7 @@ STREAM_OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Plan:
     """What a stream was told to be, checked.
 

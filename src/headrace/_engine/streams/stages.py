@@ -38,7 +38,7 @@ _COMPLETED: Final = StateType.COMPLETED
 _RUNS: Final = frozenset({TaskFuture, AsyncTaskFuture})
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class StageOptions:
     """What a stage was told to do, checked.
 
