@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import itertools
+import os
+import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -44,6 +47,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("headrace")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let processes keep bytecode, for this session, where the environment forbids it.
+
+    Else each that a test starts would compile all of headrace anew, in half a second.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        folder = tempfile.TemporaryDirectory(
+            prefix="bytecode-", ignore_cleanup_errors=True
+        )
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
 @pytest.fixture
 def anyio_backend() -> object:
     """Virtual time, unless the test or its file is marked ``real_loops``."""
@@ -54,6 +70,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     real = metafunc.definition.get_closest_marker("real_loops")
     if real and "anyio_backend" in metafunc.fixturenames:
         metafunc.parametrize("anyio_backend", REAL_LOOPS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collector_looks_at_little() -> None:
+    """Have it pass over all that there is before the tests of a file.
+
+    That is a million objects, at which it would look for 0.3 s in each full collection.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ from headrace.testing import Recorder, explore
 
 pytestmark = pytest.mark.slow
 
+SEEDS = [
+    pytest.param(range(100), id="some"),
+    pytest.param(
+        range(100, 1000), id="many", marks=[pytest.mark.long, pytest.mark.timeout(300)]
+    ),
+]
 KINDS = ("return", "raise", "sleep", "retry", "limit", "submit")
 
 
@@ -49,7 +56,17 @@ async def submit_some(count: int) -> list[TaskFuture[Any]]:
     return futures
 
 
-@explore(seeds=range(300))
+def under_many_orders(
+    scenario: Callable[[], Coroutine[Any, Any, None]],
+) -> Callable[[range], None]:
+    @pytest.mark.parametrize("seeds", SEEDS)
+    def run_all(seeds: range) -> None:
+        explore(scenario, seeds=seeds)()
+
+    return run_all
+
+
+@under_many_orders
 async def test_every_run_ends_once_and_nothing_follows() -> None:
     recorder = Recorder()
 
@@ -64,7 +81,7 @@ async def test_every_run_ends_once_and_nothing_follows() -> None:
     assert runtime.stats() == dict.fromkeys(runtime.stats(), 0)
 
 
-@explore(seeds=range(300))
+@under_many_orders
 async def test_what_waits_is_told_how_its_run_ended() -> None:
     async def wait_for(future: TaskFuture[Any]) -> tuple[str, str]:
         try:
@@ -86,7 +103,7 @@ async def test_what_waits_is_told_how_its_run_ended() -> None:
     assert seen[::2] == seen[1::2]  # each of two that wait is told the same
 
 
-@explore(seeds=range(200))
+@under_many_orders
 async def test_a_flow_that_is_cancelled_leaves_nothing_behind() -> None:
     @flow
     async def main() -> None:
@@ -103,7 +120,7 @@ async def test_a_flow_that_is_cancelled_leaves_nothing_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
-@explore(seeds=range(200))
+@under_many_orders
 async def test_a_map_gives_its_values_in_the_order_of_its_inputs() -> None:
     @task
     async def square(x: int) -> int:

@@ -17,7 +17,8 @@ from headrace import Runtime, Settings, flow, task
 from headrace.cache_policies import INPUTS
 from headrace.caching import MemoryCache
 
-INSTALLED = tuple(filter(None, [sys.prefix, sys.base_prefix, *sys.path]))
+PLACES = [sys.prefix, sys.base_prefix, sys.pycache_prefix, *sys.path]
+INSTALLED = tuple(filter(None, PLACES))
 seen = []
 
 def hear(event, args):

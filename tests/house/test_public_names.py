@@ -11,8 +11,6 @@ from collections.abc import MutableMapping, MutableSequence, MutableSet
 from types import ModuleType
 from typing import ParamSpec, TypeVar, TypeVarTuple
 
-import pytest
-
 import headrace
 
 MODULES = [headrace] + [
@@ -20,31 +18,35 @@ MODULES = [headrace] + [
     for found in pkgutil.walk_packages(headrace.__path__, "headrace.")
     if not found.name.endswith("__main__")
 ]
-EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 
 # Module state that the design allows, as "module:NAME", each with its reason.
 ALLOWED_STATE: frozenset[str] = frozenset()
 
 
-@EVERY_MODULE
-def test_all_is_a_tuple_of_names_the_module_has(module: ModuleType) -> None:
-    names = getattr(module, "__all__", ())
+def test_all_is_a_tuple_of_names_the_module_has() -> None:
+    offered = {module: getattr(module, "__all__", ()) for module in MODULES}
 
-    assert isinstance(names, tuple)
-    assert len(names) == len(set(names))
-    assert [name for name in names if not hasattr(module, name)] == []
+    assert {type(names) for names in offered.values()} == {tuple}
+    assert [m for m, names in offered.items() if len(names) != len(set(names))] == []
+    assert [
+        f"{module.__name__}:{name}"
+        for module, names in offered.items()
+        for name in names
+        if not hasattr(module, name)
+    ] == []
 
 
-@EVERY_MODULE
-def test_every_public_definition_is_in_all(module: ModuleType) -> None:
-    defined = {
-        name
+def test_every_public_definition_is_in_all() -> None:
+    missing = [
+        f"{module.__name__}:{name}"
+        for module in MODULES
         for name, value in public_members(module)
         if getattr(value, "__module__", None) == module.__name__
         and not isinstance(value, TypeVar | TypeVarTuple | ParamSpec)
-    }
+        and name not in getattr(module, "__all__", ())
+    ]
 
-    assert defined - set(getattr(module, "__all__", ())) == set()
+    assert missing == []
 
 
 def test_the_package_offers_what_it_imports_and_nothing_else() -> None:
@@ -57,17 +59,12 @@ def test_the_package_offers_what_it_imports_and_nothing_else() -> None:
     assert offered == {name for name in headrace.__all__ if not name.startswith("_")}
 
 
-@EVERY_MODULE
-def test_a_module_holds_no_mutable_state(module: ModuleType) -> None:
+def test_a_module_holds_no_mutable_state() -> None:
     mutable = MutableMapping | MutableSequence | MutableSet | deque | bytearray
-    final = {
-        name
-        for name, annotation in vars(module).get("__annotations__", {}).items()
-        if "Final" in str(annotation)
-    }
     found = [
         f"{module.__name__}:{name}"
-        for name in assigned(module) - final
+        for module in MODULES
+        for name in assigned(module) - final_names(module)
         # Not by getattr: what a module makes when asked is nobody's state.
         if isinstance(vars(module).get(name), mutable)
     ]
@@ -78,6 +75,11 @@ def test_a_module_holds_no_mutable_state(module: ModuleType) -> None:
 
 def public_members(module: ModuleType) -> list[tuple[str, object]]:
     return [(n, v) for n, v in vars(module).items() if not n.startswith("_")]
+
+
+def final_names(module: ModuleType) -> set[str]:
+    annotations = vars(module).get("__annotations__", {})
+    return {name for name, told in annotations.items() if "Final" in str(told)}
 
 
 def assigned(module: ModuleType) -> set[str]:

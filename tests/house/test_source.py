@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,6 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 50
-
-EVERY_SOURCE = pytest.mark.parametrize(
-    "path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix()
-)
 
 # What few programs use and all would wait for, by the file that may import it late. It
 # says why there; `tests/house/test_import.py` shows that nothing else does it earlier.
@@ -45,15 +42,18 @@ LATE = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@EVERY_SOURCE
-def test_a_file_has_one_subject_and_so_few_lines(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES_OF_A_FILE
+def test_a_file_has_one_subject_and_so_few_lines() -> None:
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    long = {name_of(p): n for p, n in lines.items() if n > MOST_LINES_OF_A_FILE}
+
+    assert long == {}
 
 
-@EVERY_SOURCE
-def test_a_function_fits_on_a_screen(path: Path) -> None:
+@pytest.mark.slow
+def test_a_function_fits_on_a_screen() -> None:
     long = [
-        f"{node.name}: {lines_of_body(node)} lines"
+        f"{name_of(path)}: {node.name}: {lines_of_body(node)} lines"
+        for path in SOURCES
         for node in ast.walk(parsed(path))
         if isinstance(node, Function) and lines_of_body(node) > MOST_LINES_OF_A_FUNCTION
     ]
@@ -61,33 +61,28 @@ def test_a_function_fits_on_a_screen(path: Path) -> None:
     assert long == []
 
 
-@EVERY_SOURCE
-def test_imports_stand_at_the_top(path: Path) -> None:
-    hidden = {
-        name
-        for scope in ast.walk(parsed(path))
-        if isinstance(scope, Function | ast.ClassDef)
-        for node in ast.walk(scope)
-        for name in imported_by(node)
-    }
+@pytest.mark.slow
+def test_imports_stand_at_the_top() -> None:
+    hidden = {name_of(path): late_imports_of(path) for path in SOURCES}
 
-    assert hidden == LATE.get(path.relative_to(ROOT).as_posix(), set())
+    assert {name: late for name, late in hidden.items() if late} == LATE
 
 
-@EVERY_SOURCE
-def test_imports_are_the_same_for_type_checkers(path: Path) -> None:
-    names = {n.id for n in ast.walk(parsed(path)) if isinstance(n, ast.Name)}
-    attributes = {
-        n.attr for n in ast.walk(parsed(path)) if isinstance(n, ast.Attribute)
-    }
+def test_imports_are_the_same_for_type_checkers() -> None:
+    asking = [
+        name_of(path)
+        for path in SOURCES
+        for node in ast.walk(parsed(path))
+        if getattr(node, "id", getattr(node, "attr", None)) == "TYPE_CHECKING"
+    ]
 
-    assert "TYPE_CHECKING" not in names | attributes
+    assert asking == []
 
 
-@EVERY_SOURCE
-def test_no_function_rebinds_a_name_of_its_module(path: Path) -> None:
+def test_no_function_rebinds_a_name_of_its_module() -> None:
     rebound = [
-        f"line {node.lineno}: global {', '.join(node.names)}"
+        f"{name_of(path)}:{node.lineno}: global {', '.join(node.names)}"
+        for path in SOURCES
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Global)
     ]
@@ -95,16 +90,17 @@ def test_no_function_rebinds_a_name_of_its_module(path: Path) -> None:
     assert rebound == []
 
 
-@EVERY_SOURCE
-def test_a_module_says_what_it_answers_for(path: Path) -> None:
-    assert ast.get_docstring(parsed(path))
+def test_a_module_says_what_it_answers_for() -> None:
+    assert [name_of(p) for p in SOURCES if not ast.get_docstring(parsed(p))] == []
 
 
 def test_no_test_sleeps_in_real_time() -> None:
+    texts = {path: path.read_text("utf-8") for path in TESTS}
     sleeping = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in TESTS
-        for node in ast.walk(parsed(path))
+        f"{name_of(path)}:{node.lineno}"
+        for path, text in texts.items()
+        if "time.sleep" in text
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
     ]
 
@@ -112,6 +108,21 @@ def test_no_test_sleeps_in_real_time() -> None:
     assert sleeping == []
 
 
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def late_imports_of(path: Path) -> set[str]:
+    return {
+        name
+        for scope in ast.walk(parsed(path))
+        if isinstance(scope, Function | ast.ClassDef)
+        for node in ast.walk(scope)
+        for name in imported_by(node)
+    }
+
+
+@functools.cache  # five tests look at each
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MEGABYTES = 200
+MEGABYTES = 100
 MOST_EXTRA_MB = 64
 
 PROGRAM = """

@@ -72,7 +72,7 @@ async def test_bodies_that_compute_do_so_on_all_workers_all_the_time() -> None:
     async def main() -> Any:
         await pid_of_body.map([1, 2]).aresult()  # have both started
         began = time.monotonic()
-        burned = await burn.map([0.25] * 8).aresult()
+        burned = await burn.map([0.1] * 8).aresult()
         return {"burned": burned, "took": time.monotonic() - began}
 
     made = await main()

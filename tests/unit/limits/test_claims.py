@@ -399,5 +399,12 @@ class Queues(RuleBasedStateMachine):
             assert not claim.is_next()
 
 
-TestQueues = pytest.mark.slow(Queues.TestCase)
-TestQueues.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+@pytest.mark.slow
+class TestQueues(Queues.TestCase):
+    settings = settings(max_examples=60, stateful_step_count=40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+class TestQueuesLong(Queues.TestCase):
+    settings = settings(max_examples=1500, stateful_step_count=60)
