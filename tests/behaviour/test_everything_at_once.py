@@ -7,111 +7,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import hypothesis
 import hypothesis.strategies as st
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
+from hypothesis.stateful import initialize, invariant, precondition, rule
+
+from headrace import Limit, flow, get_run_context, task, unmapped, wait
+from tests.behaviour import at_once
+from tests.behaviour.at_once import (
+    ALL,
+    DB,
+    KIND,
+    NUMBERS,
+    PLACE,
+    SCRIPT,
+    SEEDS,
+    AtOnce,
+    key_of,
+    number,
+    raise_in_attempts,
+    run_at_once,
+    scripts_of,
 )
 
-from headrace import (
-    Limit,
-    Runtime,
-    allow_failure,
-    deadline,
-    flow,
-    get_run_context,
-    task,
-    unmapped,
-    wait,
-)
-from headrace.caching import MemoryCache
-from headrace.exceptions import DeadlineExceeded, HeadraceError
-from headrace.states import is_allowed
-from headrace.testing import Recorder, ShufflingLoop
+API = 2  # places
 
-DB, API, ALL = 1, 2, 6  # places
-HOURS = 10_000  # virtual seconds: by then all has ended, or hangs
-
-# What a body does, step by step; a child is run by another body.
-LEAVES: Final = st.one_of(
-    st.tuples(st.just("sleep"), st.sampled_from([0, 0, 1, 3])),
-    st.tuples(st.just("raise"), st.sampled_from([1, 9])),  # in so many attempts
-    st.tuples(st.just("stubborn"), st.just(2)),
-)
 KINDS: Final = (
     *("bare", "retried", "timed", "db", "api", "both", "two", "keyed", "weighted"),
     *("rated", "cached", "cached_db", "cached_two", "cached_keyed"),
 )
+VERBS: Final = ("submit", "submit", "await", "forget", "map", "stream", "stages")
 
 
-def steps(inner: Any = None) -> Any:
-    if inner is None:
-        return st.lists(LEAVES, max_size=2)
-    verbs = ("submit", "submit", "await", "forget", "map", "stream", "stages")
-    child = st.tuples(st.sampled_from(verbs), st.sampled_from(KINDS), inner)
-    return st.lists(LEAVES | child, max_size=3)
-
-
-SCRIPTS: Final = steps(steps(steps()))
-
-
-class Boom(Exception):
-    """What bodies raise."""
-
-
-class Gauge:
-    """Places that bodies have at this moment, counted by the bodies themselves."""
+class World(at_once.World):
+    """Tasks of coroutine functions, and all ways to run them."""
 
     def __init__(self) -> None:
-        self.used: Counter[Any] = Counter()
-        self.begun: list[float] = []
-        self.wrong: list[Any] = []
-
-    def take(self, places: Mapping[Any, tuple[int, int]]) -> None:
-        for name, (weight, most) in places.items():
-            self.used[name] += weight
-            if self.used[name] > most:
-                self.wrong.append((name, self.used[name], most))
-
-    def give(self, places: Mapping[Any, tuple[int, int]]) -> None:
-        for name, (weight, _) in places.items():
-            self.used[name] -= weight
-
-    @contextlib.asynccontextmanager
-    async def lent(self, places: dict[Any, tuple[int, int]]) -> AsyncIterator[None]:
-        self.give(places)
-        try:
-            yield
-        except Exception:
-            self.take(places)
-            raise
-        except BaseException:
-            places.clear()  # it ends without
-            raise
-        self.take(places)
-
-
-class World:
-    """The tasks of one history, and what is known of their runs."""
-
-    def __init__(self) -> None:
-        self.gauge = Gauge()
-        self.recorder = Recorder()
-        self.hooked: Counter[tuple[str, str]] = Counter()
-        self.bodies: Counter[str] = Counter()
+        super().__init__()
+        self.begun: list[float] = []  # bodies at a rate
         self.limits = {
             "two": Limit(2),
             "keyed": Limit(1, key=lambda parameters: number(parameters["n"]) % 2),
@@ -123,7 +60,6 @@ class World:
             "api": Limit(API),
         }
         self.kinds = self.made()
-        self.cache = MemoryCache()
 
     def made(self) -> dict[str, Any]:
         async def act(n: Any, script: Any, depth: int, how: str, *_: object) -> Any:
@@ -131,10 +67,7 @@ class World:
             kind = context.task.name
             return await self.play(kind, number(n), script, depth, how)
 
-        hooks = {
-            f"on_{what}": [functools.partial(self.hook, what)]
-            for what in ("completion", "failure", "cancellation", "crashed")
-        }
+        hooks = self.heard(self.slow_hook)
         cached: dict[str, Any] = {"persist_result": False, "cache_key_fn": key_of}
         options: dict[str, dict[str, Any]] = {
             "bare": {},
@@ -164,14 +97,6 @@ class World:
             for kind, given in options.items()
         }
 
-    async def hook(self, what: str, _: Any, run: Any, __: Any) -> None:
-        await asyncio.sleep(0)
-        self.hooked[str(run.id), what] += 1
-
-    async def around(self, run: Any, call_next: Any) -> Any:
-        self.bodies[str(run.id)] += 1
-        return await call_next()
-
     def places(self, kind: str, n: int, depth: int, how: str) -> dict[Any, Any]:
         spec = self.kinds[kind]
         found: dict[Any, Any] = {}
@@ -195,7 +120,7 @@ class World:
         places = self.places(kind, n, depth, how)
         if kind == "rated":
             now = asyncio.get_running_loop().time()
-            self.gauge.begun.append(now)
+            self.begun.append(now)
         kept = {k: v for k, v in places.items() if k[0] == "flight"}
         lendable = {k: v for k, v in places.items() if k not in kept}
         self.gauge.take(kept)
@@ -213,9 +138,7 @@ class World:
         if verb == "sleep":
             await asyncio.sleep(what)
         elif verb == "raise":
-            context: Any = get_run_context()
-            if context.task_run.run_count <= what:
-                raise Boom
+            raise_in_attempts(what)
         elif verb == "stubborn":
             try:
                 await asyncio.sleep(1)
@@ -227,7 +150,7 @@ class World:
             if verb == "forget":
                 await child.submit(*args, "submitted")
                 return
-            async with self.gauge.lent(places):
+            with self.gauge.lent(places):
                 await self.run_child(verb, child, args)
 
     async def run_child(self, verb: str, child: Any, args: Any) -> None:
@@ -260,121 +183,36 @@ class World:
 
 
 async def numbers(first: int) -> AsyncIterator[int]:
-    for number in range(first, first + 5):
-        await asyncio.sleep(number % 2)
-        yield number
+    for n in range(first, first + 5):
+        await asyncio.sleep(n % 2)
+        yield n
 
 
-def number(given: Any) -> int:
-    """The number that a run is given, by hand or by the stage before it."""
-    found: int = given if isinstance(given, int) else given[1]
-    return found
+class Embedded(AtOnce):
+    """All that can be done in coroutine code."""
 
-
-def key_of(context: Any, parameters: Mapping[str, Any]) -> str:
-    return f"{context.task.name} {number(parameters['n'])} {parameters['depth']}"
-
-
-NUMBERS: Final = st.integers(0, 5)
-PLACE: Final = st.integers(0, 50)
-
-
-class Embedded(RuleBasedStateMachine):
-    """One runtime after the other, and all that can be done with them."""
+    KINDS = KINDS
+    HEARD = KINDS[1:]
+    SCRIPTS = scripts_of(VERBS, KINDS)
 
     @initialize(
-        seed=st.integers(0, 10_000),
+        seed=SEEDS,
         pending=st.sampled_from([None, 3]),
         history=st.sampled_from(["full", "last", "off"]),
     )
     def begin(self, seed: int, pending: int | None, history: Any) -> None:
-        make = functools.partial(ShufflingLoop, seed)
-        self.runner = asyncio.Runner(loop_factory=make)
-        self.world = World()
-        self.futures: list[Any] = []
         self.streams: list[Any] = []
-        self.callers: list[asyncio.Task[Any]] = []
-        self.runtime = Runtime(
-            limits={"db": self.world.limits["db"], "api": self.world.limits["api"]},
-            max_concurrency=ALL,
-            max_pending=pending,
-            observers=[self.world.recorder],
-            middleware=[self.world.around],
-            history=history,
-            cache=self.world.cache,
-        )
-        self.go(self.runtime.__aenter__())
-
-    def go(self, coro: Coroutine[Any, Any, Any]) -> Any:
-        async def bounded() -> Any:
-            async with asyncio.timeout(HOURS):
-                return await coro
-
-        return self.runner.run(bounded())
-
-    def call(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Have a task of the user's await something, beside all else."""
-
-        async def quietly() -> None:
-            with contextlib.suppress(Boom, TimeoutError, HeadraceError):
-                await call()
-
-        async def begin() -> None:
-            self.callers.append(asyncio.create_task(quietly()))
-
-        self.go(begin())
+        world = World()
+        limits = {"db": world.limits["db"], "api": world.limits["api"]}
+        self.open(seed, world, limits=limits, max_pending=pending, history=history)
 
     # -- what happens ------------------------------------------------------------------
 
-    @rule(
-        kind=st.sampled_from(KINDS), n=NUMBERS, script=SCRIPTS, behind=st.lists(PLACE)
-    )
-    def submit(self, kind: str, n: int, script: Any, behind: list[int]) -> None:
-        inputs = [self.futures[i % len(self.futures)] for i in behind if self.futures]
-        args = n, script, 0, "submitted", *inputs[:1]
-        wait_for = [allow_failure(each) for each in inputs[1:3]]
-
-        async def submit() -> None:
-            submitted = self.world.kinds[kind].submit(*args, wait_for=wait_for)
-            self.futures.append(await submitted)
-
-        self.go(submit())
-
-    @rule(kind=st.sampled_from(KINDS), n=NUMBERS, script=SCRIPTS)
-    def map(self, kind: str, n: int, script: Any) -> None:
-        async def submit() -> None:
-            numbers = range(n, n + 4)
-            mapped = self.world.kinds[kind].map(
-                numbers, unmapped(script), 0, "submitted"
-            )
-            self.futures.extend(await mapped)
-
-        self.go(submit())
-
-    @rule(
-        kind=st.sampled_from(KINDS),
-        n=NUMBERS,
-        script=SCRIPTS,
-        seconds=st.sampled_from([0.5, 1, 3]),
-    )
-    def map_under_a_deadline(
-        self, kind: str, n: int, script: Any, seconds: float
-    ) -> None:
-        async def submit() -> None:
-            with contextlib.suppress(DeadlineExceeded), deadline(seconds):
-                mapped = self.world.kinds[kind].map(
-                    range(n, n + 3), unmapped(script), 0, "submitted"
-                )
-                self.futures.extend(mapped)
-                await mapped
-
-        self.go(submit())
-
-    @rule(kind=st.sampled_from(KINDS), n=NUMBERS, script=SCRIPTS)
+    @rule(kind=KIND, n=NUMBERS, script=SCRIPT)
     def call_in_place(self, kind: str, n: int, script: Any) -> None:
         self.call(lambda: self.world.kinds[kind](n, script, 0, "awaited"))
 
-    @rule(n=NUMBERS, script=SCRIPTS, retries=st.integers(0, 1), limit=st.booleans())
+    @rule(n=NUMBERS, script=SCRIPT, retries=st.integers(0, 1), limit=st.booleans())
     def call_flow(self, n: int, script: Any, retries: int, limit: bool) -> None:
         @flow(retries=retries, timeout_seconds=3 if limit else None)
         async def story() -> None:
@@ -387,7 +225,7 @@ class Embedded(RuleBasedStateMachine):
 
         self.call(story)
 
-    @rule(kind=st.sampled_from(KINDS), n=NUMBERS, script=SCRIPTS, staged=st.booleans())
+    @rule(kind=KIND, n=NUMBERS, script=SCRIPT, staged=st.booleans())
     def open_stream(self, kind: str, n: int, script: Any, staged: bool) -> None:
         async def begin() -> None:
             made = self.world.stream(self.world.kinds[kind], n, script, 0, staged)
@@ -414,31 +252,6 @@ class Embedded(RuleBasedStateMachine):
         if closes:
             self.call(stream.aclose)
 
-    @rule(seconds=st.sampled_from([0, 0.5, 1, 2, 10]))
-    def advance(self, seconds: float) -> None:
-        self.go(asyncio.sleep(seconds))
-
-    @precondition(lambda self: self.futures)
-    @rule(place=PLACE)
-    def cancel(self, place: int) -> None:
-        async def cancel() -> None:
-            self.futures[place % len(self.futures)].cancel()
-
-        self.go(cancel())
-
-    @precondition(lambda self: self.callers)
-    @rule(place=PLACE)
-    def cancel_caller(self, place: int) -> None:
-        async def cancel() -> None:
-            self.callers[place % len(self.callers)].cancel()
-
-        self.go(cancel())
-
-    @precondition(lambda self: self.futures)
-    @rule(place=PLACE)
-    def drop(self, place: int) -> None:
-        self.futures.pop(place % len(self.futures))
-
     @precondition(lambda self: self.futures)
     @rule(place=PLACE, seconds=st.sampled_from([0, 1, 5]))
     def wait(self, place: int, seconds: float) -> None:
@@ -452,26 +265,9 @@ class Embedded(RuleBasedStateMachine):
 
         self.go(look())
 
-    @rule(fails=st.booleans())
-    def drain(self, fails: bool) -> None:
-        error = Boom() if fails else None
-        kind = Boom if fails else None
-        self.go(self.runtime.__aexit__(kind, error, None))
-        for future in self.futures:
-            assert future.state.is_final()
-        assert self.runtime.stats() == dict.fromkeys(self.runtime.stats(), 0)
-        self.go(self.end_callers())
-        self.check_ends()
-        self.futures.clear()
-        self.go(self.runtime.__aenter__())
-
     async def end_callers(self) -> None:
-        for caller in self.callers:
-            caller.cancel()
-        await asyncio.gather(*self.callers, return_exceptions=True)
-        self.callers.clear()
+        await super().end_callers()
         self.streams.clear()
-        await asyncio.sleep(1)
 
     # -- what holds --------------------------------------------------------------------
 
@@ -498,69 +294,17 @@ class Embedded(RuleBasedStateMachine):
         assert str(snapshot)
 
     def check_ends(self) -> None:
-        world = self.world
-        events = world.recorder.events
-        for each in events:
-            assert each.before is None or is_allowed(each.before.type, each.after.type)
-        finals = Counter(str(each.run.id) for each in events if each.after.is_final())
-        assert finals == Counter(str(e.run.id) for e in events if e.before is None)
-        running = Counter(
-            str(each.run.id) for each in events if each.after.type == "RUNNING"
-        )
-        assert world.bodies <= running
-        assert not +world.gauge.used, world.gauge.used
-        begun = world.gauge.begun
+        super().check_ends()
+        begun = self.world.begun
         assert all(b - a >= 0.5 - 1e-6 for a, b in itertools.pairwise(begun)), begun
-        for name, limit in world.limits.items():
-            for key in (0, 1) if name == "keyed" else (None,):
-                stats = limit.stats(key)
-                assert (stats["used"], stats["waiting"]) == (0, 0), (name, stats)
-
-    def check_hooks(self) -> None:
-        what = {"COMPLETED": "completion", "FAILED": "failure"}
-        what |= {"CANCELLED": "cancellation", "CRASHED": "crashed"}
-        events = self.world.recorder.events
-        expected = Counter(
-            (str(each.run.id), what[each.after.type])
-            for each in events
-            if each.after.is_final()
-            and each.after.name != "NotReady"
-            and each.run.name.rsplit("-", 1)[0] in KINDS[1:]
-            # A flow that runs again knows what completed before, and tells nobody.
-            and (each.before and each.before.name, each.after.name)
-            != ("Pending", "Completed")
-        )
-        assert self.world.hooked == expected
-
-    def teardown(self) -> None:
-        if not hasattr(self, "runtime"):
-            return
-        try:
-            self.drain(fails=False)
-            self.check_hooks()
-            self.go(self.runtime.__aexit__(None, None, None))
-            loop = self.runner.get_loop()
-            assert not asyncio.all_tasks(loop)
-        finally:
-            self.runner.close()
 
 
 @pytest.mark.slow
 def test_what_goes_on_at_once_ends_once_within_its_limits() -> None:
-    run_state_machine_as_test(
-        Embedded, settings=settings(max_examples=15, stateful_step_count=20)
-    )
+    run_at_once(Embedded, examples=15, steps=20)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_the_same_in_ten_thousand_steps() -> None:
-    slow: Any = [hypothesis.HealthCheck.too_slow]
-    run_state_machine_as_test(
-        Embedded,
-        settings=settings(
-            max_examples=250,
-            stateful_step_count=40,
-            suppress_health_check=slow,
-        ),
-    )
+    run_at_once(Embedded, examples=250, steps=40)
