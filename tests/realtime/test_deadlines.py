@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 0.1
 SOON = 0.25  # 0.05 on a machine that has nothing else to do
+TRIES = 3  # other programs may keep a thread from going on for half a second
 
 
 @task
@@ -41,18 +42,21 @@ ended = threading.Event()
 def test_the_caller_of_a_plain_task_is_released(
     use: Callable[[Any], Any], it: Task[[], None]
 ) -> None:
-    ended.clear()
-    with Runtime():
-        started = time.monotonic()
+    took: list[float] = []
+    while not took or (took[-1] >= SECONDS + SOON and len(took) < TRIES):
+        ended.clear()
+        with Runtime():
+            started = time.monotonic()
 
-        with deadline(SECONDS):
-            try:
-                found = use(it).data
-            except DeadlineExceeded as error:
-                found = error
+            with deadline(SECONDS):
+                try:
+                    found = use(it).data
+                except DeadlineExceeded as error:
+                    found = error
 
-        seconds = time.monotonic() - started
-        ended.set()
+            took.append(time.monotonic() - started)
+            ended.set()
 
-    assert isinstance(found, DeadlineExceeded)
-    assert SECONDS - 0.01 < seconds < SECONDS + SOON
+        assert isinstance(found, DeadlineExceeded)
+
+    assert SECONDS - 0.01 < took[-1] < SECONDS + SOON
