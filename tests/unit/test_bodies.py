@@ -82,6 +82,36 @@ def test_a_body_in_python_code_is_interrupted() -> None:
     assert [type(error) for error in it.join()] == [RunInterrupted]
 
 
+@pytest.mark.parametrize("name", ["_release_save", "_acquire_restore"])
+def test_a_body_is_spared_while_a_condition_is_without_its_lock(name: str) -> None:
+    inside: list[None] = []
+    free: list[None] = []
+
+    def dwell() -> None:
+        inside.append(None)
+        while not free:
+            pass
+
+    # As `threading.Condition.wait` calls it, with a `with` around that gives it back.
+    dwell.__code__ = dwell.__code__.replace(co_name=name)
+
+    def body(it: Stopper) -> None:
+        it.begun.set()
+        dwell()
+        spin(it)
+
+    it = Stopper(body)
+    while not inside:
+        it.go_on.wait(0.001)
+    it.face.stop(it, "must stop", interrupt=True)
+    is_spared = it.face.press(it, is_last=False)
+    free.append(None)
+    it.stop()
+
+    assert is_spared
+    assert [type(error) for error in it.join()] == [RunInterrupted]
+
+
 def test_a_body_that_blocks_in_a_call_is_released_and_told_why() -> None:
     def body(it: Stopper) -> None:
         with shielded():

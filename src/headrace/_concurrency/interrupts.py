@@ -18,7 +18,11 @@ __all__ = ("Interrupts",)
 # Functions that do nothing but take a lock, or give one back. An interrupt inside the
 # first, or at the start of the second, would leave it taken: that of a log handler, say,
 # or the one that coverage.py takes at each call it traces, and that all threads need.
-_TAKES: Final = frozenset({"__enter__", "acquire", "lock_data"})
+# Inside the last two, of `threading.Condition.wait`, it would leave the lock given back,
+# for the `with` around to give back once more: that of another thread, maybe.
+_TAKES: Final = frozenset(
+    {"__enter__", "acquire", "lock_data", "_release_save", "_acquire_restore"}
+)
 _GIVES_BACK: Final = frozenset({"__exit__", "release", "unlock_data"})
 
 _RESUME: Final = dis.opmap["RESUME"]
