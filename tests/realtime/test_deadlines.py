@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Runtime, Task, deadline, task
+from headrace import Runtime, StateChanged, Task, deadline, task
 from headrace.exceptions import DeadlineExceeded
 
 pytestmark = pytest.mark.slow
@@ -60,3 +60,29 @@ def test_the_caller_of_a_plain_task_is_released(
         assert isinstance(found, DeadlineExceeded)
 
     assert SECONDS - 0.01 < took[-1] < SECONDS + SOON
+
+
+def test_a_body_that_ends_just_as_its_run_is_ended_without_it_is_dropped() -> None:
+    threads: list[threading.Thread] = []
+    let_go = threading.Event()
+
+    @task(interrupt=False)
+    def late() -> None:
+        threads.append(threading.current_thread())
+        let_go.wait(5)
+        raise ValueError("nobody asks any more")
+
+    class LetsGo:
+        """Holds up the end of the run until the thread of its body has ended."""
+
+        def on_event(self, event: StateChanged) -> None:
+            if event.after.is_final():
+                let_go.set()
+                threads[0].join(5)
+
+    with Runtime(observers=[LetsGo()]), deadline(SECONDS):
+        state = late.submit().wait()
+
+    assert state is not None
+    assert state.name == "TimedOut"
+    assert not threads[0].is_alive()

@@ -132,8 +132,9 @@ def timed_out(
 
 def is_overdue(run: Record) -> bool:
     """Whether the deadline that a run is under has passed."""
-    rare = run.rare
-    return rare is not None and rare.deadline is not None and rare.deadline.is_over
+    # Read once: in the thread of its body this may be asked while the loop ends the run.
+    group = None if run.rare is None else run.rare.deadline
+    return group is not None and bool(group.is_over)
 
 
 def overdue(
@@ -141,7 +142,11 @@ def overdue(
 ) -> Outcome:
     """The outcome of a run that had not ended when its deadline passed."""
     rare = run.rarely()
-    seconds: float = rare.deadline.deadline.seconds
+    group = rare.deadline
+    if group is None:
+        # The loop has ended the run meanwhile: what its thread comes to is dropped.
+        return _S.FAILED, error
+    seconds: float = group.deadline.seconds
     rare.name = "TimedOut"
     rare.message = f"{kind} run exceeded its deadline of {seconds:g} seconds"
     late = DeadlineExceeded(f"the run {run.name!r}", seconds)
