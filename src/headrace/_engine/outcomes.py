@@ -83,6 +83,9 @@ def of_error(run: Record, error: BaseException, *, kind: str = "Task") -> Outcom
     if stop == DEADLINE or (isinstance(error, DeadlineExceeded) and is_overdue(run)):
         return overdue(run, error, kind=kind)
     if stop is not None or _is_cancellation(run, error):
+        if run.rare is not None:
+            # As the thread of its body, which may have come to another end, called it.
+            run.rare.name = run.rare.message = None
         how = "was cancelled" if stop is not None else "ended by a cancellation"
         cancelled = CancelledRun(f"the run {run.name!r} {how}.")
         # What the body raised of its own accord is kept as it is.
