@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from headrace._values import Shown
+
 __all__ = ("StateDetails", "StoredData", "in_hand", "seconds_of", "uuid_text")
 
 
-@dataclass(slots=True, kw_only=True)
-class StateDetails:
+@dataclass(slots=True, kw_only=True, repr=False)
+class StateDetails(Shown):
     """What else is known of a state.
 
     Attributes:
