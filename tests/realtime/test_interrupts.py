@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 STORMS = Path(__file__).parent / "storms"
 
 
-@pytest.mark.parametrize("storm", ["limits", "ctrl_c"])
+@pytest.mark.parametrize("storm", ["limits", "ctrl_c", "profiled"])
 def test_the_program_survives_a_storm(storm: str) -> None:
     ended = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, STORMS / f"{storm}.py"],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MEGABYTES = 100
+MEGABYTES = 200
 MOST_EXTRA_MB = 64
 
 PROGRAM = """

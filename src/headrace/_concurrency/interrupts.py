@@ -13,7 +13,7 @@ from typing import Final
 
 from headrace.exceptions import RunInterrupted
 
-__all__ = ("Interrupts",)
+__all__ = ("Interrupts", "forget_pending")
 
 # Functions that do nothing but take a lock, or give one back. An interrupt inside the
 # first, or at the start of the second, would leave it taken: that of a log handler, say,
@@ -98,10 +98,28 @@ class Interrupts:
         return seconds > before
 
 
+def forget_pending() -> None:
+    """Have no thread look for an interrupt that one which was left behind has not taken.
+
+    CPython 3.11 has one mark for all threads that there is such a thing, and takes it away
+    where one arrives. As long as it is there, code that is traced or profiled stands
+    still. The interrupt itself stays: it is raised when its thread goes on.
+    """
+    if _STOPS_TRACED_THREADS:
+        # One arrives, in a thread where it does no harm.
+        name = "headrace-interrupts"
+        threading.Thread(target=_take_one, name=name, daemon=True).start()
+
+
+def _take_one() -> None:
+    Interrupts(threading.get_ident()).take_back()
+
+
 def _has_just_begun(frame: FrameType) -> bool:
     """Whether a function is at its first step, where threads take turns."""
     return frame.f_lasti <= frame.f_code.co_code[::2].index(_RESUME) * 2
 
 
 def _is_traced() -> bool:
-    return sys.gettrace() is not None or threading.gettrace() is not None
+    here = sys.gettrace(), sys.getprofile()
+    return any(each is not None for each in (*here, threading.gettrace()))

@@ -16,6 +16,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
+from headrace._concurrency.interrupts import forget_pending
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._concurrency.slices import in_slices
 from headrace._engine.deferred import withdrawn
@@ -247,6 +248,7 @@ def leave_thread_behind(
             one_line(job.name),
             _WHEN.get(why, _WHEN_CANCELLED)[0],
         )
+        forget_pending()
         end_abandoned(scope, face.claim, cancel_scope)
 
 
