@@ -23,7 +23,8 @@ seen = []
 
 def hear(event, args):
     if event in {"open", "sqlite3.connect", "os.mkdir", "socket.connect"}:
-        if not str(args[0]).startswith(INSTALLED):
+        # A number is of a file that was heard of before, as it was opened.
+        if not isinstance(args[0], int) and not str(args[0]).startswith(INSTALLED):
             seen.append(f"{event} {args[0]}")
     elif event == "_thread.start_new_thread":
         seen.append("a thread")
