@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
 
+from headrace._concurrency.interrupts import Interrupts
 from headrace.testing import VirtualTimeLoop
 
 REAL_LOOPS = [
@@ -70,6 +71,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     real = metafunc.definition.get_closest_marker("real_loops")
     if real and "anyio_backend" in metafunc.fixturenames:
         metafunc.parametrize("anyio_backend", REAL_LOOPS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_interrupt_is_pending() -> None:
+    """Let none wait in a thread that an earlier file left stuck.
+
+    On 3.11 code that is profiled or traced would stand still for as long as it does, and
+    so would the signal that ends a test which takes too long.
+    """
+    Interrupts(threading.get_ident()).take_back()
 
 
 @pytest.fixture(autouse=True, scope="module")
