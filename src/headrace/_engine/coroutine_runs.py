@@ -13,7 +13,7 @@ from headrace._engine import naming, stopping
 from headrace._engine.around import around, around_place
 from headrace._engine.asking import finish_asking
 from headrace._engine.hooks import hooking
-from headrace._engine.hooks.completing import end_in_task, end_otherwise
+from headrace._engine.hooks.completing import complete_in_task, end_otherwise
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.mapping import NO_KWARGS
@@ -83,19 +83,20 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
         else:
             value = await spec.call(*run.args, **run.kwargs)
         if type(value) in ATOMS and run.rare is None:
-            # Nobody has ended it, and as a rule nobody wants to hear first.
-            outcome = None if spec.hooks is None else (_COMPLETED, value)
+            outcome = None  # it completed, and nobody has ended it before
         else:
             value = await plain_value(value)
             outcome = _outcome_of(run, scheduler, value)
-            if outcome[0] is _COMPLETED and run.rare is None and spec.hooks is None:
+            if outcome[0] is _COMPLETED and run.rare is None:
                 value, outcome = outcome[1], None
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
         value, outcome = None, of_error(run, trimmed(error))
-    if outcome is None:
+    if outcome is not None:
+        await end_otherwise(run, scheduler, outcome)
+    elif spec.hooks is None:
         scheduler.finish(run, _COMPLETED, value)
     else:
-        rest = end_in_task(run, scheduler, outcome)
+        rest = complete_in_task(run, scheduler, value)
         if rest is not None:
             await rest
     # On 3.12 and later an error reaches this frame through the body's, as its f_back.

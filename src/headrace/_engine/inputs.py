@@ -150,6 +150,9 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
     if is_alone and wait_for is None and run.links is None:
         future = args[0].future
         run.links = future.ident or future.run_key()
+        if run.ident is None and run.scope.host.announcer is None:
+            # Nobody has the run yet, so no lock is needed: the next of a chain asks.
+            run.ident = run.scope.new_key()
         run.upstreams = (future,)  # see `ALONE`
         return True
     if may_be_crowded(run, wait_for):

@@ -51,6 +51,7 @@ from headrace.exceptions import BlockedLoop, CancelledRun
 from headrace.futures import TaskFuture
 from headrace.futures.admission import Admission
 from headrace.futures.resolve import ATOMS
+from headrace.futures.waiters import with_one
 from headrace.futures.watching import tell_loop
 from headrace.runs.ended import TRIM_AFTER
 from headrace.states import FINAL, State, StateType
@@ -174,8 +175,8 @@ class Scheduler:
         if rare is None and type(required) is ALONE:  # after one run, as in a chain
             source: Any = required[0]
             if source.phase not in FINAL and source.scope.scheduler is self:
-                run.missing = 1
-                source.add_waiter(run)
+                run.missing, others = 1, source.waiters
+                source.waiters = run if others is None else with_one(others, run)
                 run.scope.waiting.add(run)
                 return
         tolerated = rare.tolerated if rare is not None else None

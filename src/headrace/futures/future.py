@@ -142,7 +142,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
                 holder = holder_here(None)
                 is_needed = holder is not None and holder.has_dependants
                 waiting = begin_wait((self,)) if is_needed else None
-                self.waiters = with_one(self.waiters, waiter)
+                alone = self.waiters is None
+                self.waiters = waiter if alone else with_one(self.waiters, waiter)
                 held = held_here()
                 try:
                     yield from waiter if held is None else await_lent(held, waiter)

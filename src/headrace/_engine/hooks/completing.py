@@ -17,7 +17,7 @@ from headrace.runs import TaskRun
 from headrace.states import FINAL, State, StateType
 from headrace.states.record import OUR_REFERENCES
 
-__all__ = ("end_in_task", "end_otherwise", "finish_later")
+__all__ = ("complete_in_task", "end_otherwise", "finish_later")
 
 _COMPLETED: Final = StateType.COMPLETED
 
@@ -28,26 +28,24 @@ _STATE: Final[Any] = State
 _VIEW: Final[Any] = TaskRun
 
 
-def end_in_task(
-    run: Any, scheduler: Any, outcome: Outcome
+def complete_in_task(
+    run: Any, scheduler: Any, value: object
 ) -> Coroutine[Any, Any, None] | None:
-    """End an attempt in its own asyncio task, which calls the hooks of its end too.
+    """Complete a run in its own asyncio task, which calls its hooks too.
 
     Args:
-        run: The run; see `headrace.specs.TaskSpec.is_usual`.
+        run: The run, which has hooks and nothing rare; see
+            `headrace.specs.TaskSpec.is_usual`.
         scheduler: Its scheduler.
-        outcome: How the attempt ended.
+        value: What it gives.
 
     Returns:
         What to await, if a hook waits for something, for one; else None.
     """
-    phase, value = outcome
-    hooks = run.spec.hooks
-    if phase is not _COMPLETED or hooks is None or run.rare is not None:
-        return end_otherwise(run, scheduler, outcome)
-    hooks, is_plain = hooks.completion, hooks.is_plain
+    spec = run.spec
+    hooks, is_plain = spec.hooks.completion, spec.hooks.is_plain
     if scheduler.is_watched or not hooks:
-        return conclude_in_task(run, scheduler, outcome)
+        return conclude_in_task(run, scheduler, (_COMPLETED, value))
     run.outcome = value
     run.ended = ended = time()
     run.settled = state = _new(_STATE)
@@ -55,7 +53,7 @@ def end_in_task(
     if is_plain:
         scheduler.hook_line.add(run)
         return None
-    owner, view = run.spec.owner, _new(_VIEW)
+    owner, view = spec.owner, _new(_VIEW)
     view._run, view._is_brief = run, False  # noqa: SLF001
     for hook in hooks:
         try:
@@ -74,7 +72,7 @@ def end_in_task(
 
 
 def finish_later(run: Any) -> None:
-    """The rest of `end_in_task`, when the hooks have been called in a thread."""
+    """The rest of `complete_in_task`, when the hooks have been called in a thread."""
     if run.phase in FINAL:
         return  # lost with the loop that it was on
     state = run.settled
@@ -88,7 +86,7 @@ def finish_later(run: Any) -> None:
 async def _complete_later(
     run: Any, scheduler: Any, hook: Hook, begun: tuple[Any, Any]
 ) -> None:
-    """The rest of `end_in_task`, from a hook on that waits."""
+    """The rest of `complete_in_task`, from a hook on that waits."""
     state: State[Any] = run.settled
     state.fill_in()
     hooks = run.spec.hooks.completion
