@@ -126,6 +126,10 @@ class _LoopThread(threading.Thread):
     def _cancel_the_rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """As `asyncio.run` does, but not for ever."""
         rest = asyncio.all_tasks(loop) - self.zombies
+        if not rest and not self.zombies:
+            # No second look: where 100 000 asyncio tasks were ever alive at once, one
+            # takes 0.25 ms on 3.11.
+            return
         for task in rest:
             task.cancel()
         if rest:
