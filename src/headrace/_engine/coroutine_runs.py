@@ -93,7 +93,7 @@ async def live(run: TaskFuture[Any], scheduler: Any) -> None:  # noqa: C901 - ho
         value, outcome = None, of_error(run, trimmed(error))
     if outcome is not None:
         await end_otherwise(run, scheduler, outcome)
-    elif spec.hooks is None:
+    elif spec.hooks is None or not spec.hooks.completion:
         scheduler.finish(run, _COMPLETED, value)
     else:
         rest = complete_in_task(run, scheduler, value)

@@ -187,6 +187,7 @@ def _hand_over(scheduler: Any, runs: list[TaskFuture[Any]], wait_for: object) ->
         # Rare: the loop looks again, and fails those runs alone that it has to.
         for run in runs:
             run.upstreams = None
+            run.run_key()  # now, as the loop would draw it without a lock
             scheduler.call(scheduler.take_wait, (run, wait_for))
     else:
         scheduler.call(scheduler.take_looked, runs)

@@ -34,7 +34,7 @@ def complete_in_task(
     """Complete a run in its own asyncio task, which calls its hooks too.
 
     Args:
-        run: The run, which has hooks and nothing rare; see
+        run: The run, which has such hooks and nothing rare; see
             `headrace.specs.TaskSpec.is_usual`.
         scheduler: Its scheduler.
         value: What it gives.
@@ -44,7 +44,7 @@ def complete_in_task(
     """
     spec = run.spec
     hooks, is_plain = spec.hooks.completion, spec.hooks.is_plain
-    if scheduler.is_watched or not hooks:
+    if scheduler.is_watched:
         return conclude_in_task(run, scheduler, (_COMPLETED, value))
     run.outcome = value
     run.ended = ended = time()
