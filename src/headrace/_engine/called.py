@@ -37,7 +37,6 @@ from headrace._engine.in_place import announce, begin, end
 from headrace._engine.inputs import Inputs
 from headrace._engine.inputs_in_place import (
     Given,
-    are_plain,
     block_for_inputs,
     pending,
     sources_of,
@@ -108,9 +107,7 @@ def call_run(  # noqa: C901 - hot
     if deadline is not None:
         deadline.refuse(f"{spec.name}()")
     args, kwargs, wait_for = given
-    sources = None
-    if not are_plain(args, kwargs, wait_for):
-        sources = sources_of(scope, args, kwargs, wait_for)
+    sources = sources_of(scope, args, kwargs, wait_for)
     if _holds_loop(scope):
         _refuse_to_wait(scope, spec, sources, (*args, *kwargs.values()))
     run = new_run(scope, spec, args, kwargs)

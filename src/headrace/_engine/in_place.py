@@ -58,7 +58,7 @@ def end(run: Any, outcome: Outcome) -> None:
     if run.phase in FINAL:
         return
     phase, data = outcome
-    if run.spec.hooks is not None and run.is_settled:  # else nobody was told before
+    if run.settled is not None:
         phase, data = run.settled.type, run.outcome  # as its hooks were told
     run.outcome = data
     run.ended = time()

@@ -60,8 +60,8 @@ __all__ = ("WINDOW", "Scheduler")
 
 WINDOW: Final = 64
 
-# A member looked up on its Enum costs 40 ns on 3.11, a global 5 ns.
 _TASK: Final[Any] = asyncio.Task
+# A member looked up on its Enum costs 40 ns on 3.11, a global 5 ns.
 _PENDING: Final = StateType.PENDING
 _SCHEDULED: Final = StateType.SCHEDULED
 _COMPLETED: Final = StateType.COMPLETED

@@ -143,8 +143,7 @@ def _submit_fully(
     run = new_run(scope, spec, args, kwargs)
     if deadline is not None:
         bind(deadline, scheduler, [run])
-    if held_here() is not None:
-        run.context.run(HELD.set, None)  # it goes on beside this code
+    apart(run.context)
     if type(holder) in _RUNS:
         adopt(holder, run)
     _take_all(holder, scheduler, [run], wait_for)

@@ -27,9 +27,8 @@ def with_one(waiters: Any, waiter: Any) -> Any:
 def without(waiters: Any, waiter: Any) -> Any:
     """Who waits, without one of them; it may have been none."""
     if type(waiters) is not _LIST:
-        return (
-            None if waiters == waiter else waiters
-        )  # equal: of methods there are many
+        # Equal, as of a method there are many objects.
+        return None if waiters == waiter else waiters
     if waiter in waiters:
         waiters.remove(waiter)
     return waiters or None
