@@ -136,6 +136,10 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         if self.phase not in FINAL:
             loop: Any = self.scope.scheduler.loop
             running: Any = asyncio._get_running_loop()  # noqa: SLF001 - `is_here`, in 30 ns
+            if running is loop and self.handle is not None and self.phase is _PENDING:
+                # Its first step is due in this turn, and may be its last.
+                yield
+        if self.phase not in FINAL:
             if running is loop:
                 # Without owning it: cancelling one waiter leaves run and others alone.
                 waiter: asyncio.Future[None] = loop.create_future()
