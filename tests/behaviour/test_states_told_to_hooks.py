@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import headrace
 from headrace import Runtime, State, StateChanged, flow, task
 from headrace.states import Completed, StateType
 
@@ -88,6 +89,37 @@ async def test_a_state_that_a_hook_keeps_is_the_one_that_the_run_shows(
             assert run.history[-1] is state is run.state
             assert state.at > run.history[-2].at
             assert state.state_details.task_run_id == str(run.key)
+
+
+async def test_what_a_hook_keeps_now_and_then_stays_what_it_was(
+    hooked_with: Hooked,
+) -> None:
+    states: dict[int, State[Any]] = {}
+    runs: dict[int, Any] = {}
+    begun: set[int] = set()
+
+    async def keep_some(_task: Any, run: Any, state: State[Any]) -> None:
+        number = int(run.dynamic_key)
+        if number not in begun and number % 5 == 1:
+            begun.add(number)
+            raise ValueError(number)  # its trace leads to both
+        if number % 5 == 2:
+            states[number] = state
+        if number % 5 == 3:
+            runs[number] = run
+
+    async with Runtime():
+        futures = hooked_with(keep_some, keep_some).map(range(50))
+        await headrace.wait(futures)
+
+    assert list(states) == list(range(2, 50, 5))
+    assert list(runs) == list(range(3, 50, 5))
+    for number, state in states.items():
+        assert state.result() == [number]
+        assert state.state_details.task_run_id == str(futures[number].key)
+    for number, run in runs.items():
+        assert run.id == str(futures[number].key)
+        assert run.state == futures[number].state
 
 
 async def test_a_state_that_nobody_keeps_reads_the_same_later(

@@ -277,6 +277,35 @@ async def test_a_cancelled_wait_leaves_the_runs_alone_and_nothing_in_them() -> N
         assert await futures.aresult() == [10, 20]
 
 
+async def test_a_wait_that_is_cancelled_before_the_run_begins_leaves_it_alone() -> None:
+    runs: list[TaskFuture[float]] = []
+
+    async def submit_and_wait() -> None:
+        runs.append(await sleep_for.submit(1))
+        await runs[0]
+
+    async with Runtime():
+        waiter = asyncio.create_task(submit_and_wait())
+        await asyncio.sleep(0)
+        assert runs[0].state.is_pending()
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert runs[0].waiters is None
+        assert await runs[0] == 1
+
+
+async def test_many_may_wait_for_a_run_before_it_begins() -> None:
+    async with Runtime():
+        for task_, x in ((sleep_for, 1), (double, 0.5)):
+            run: Any = await task_.submit(x)
+
+            async def wait_for_it(run: TaskFuture[Any] = run) -> Any:
+                return await run
+
+            assert await asyncio.gather(*(wait_for_it() for _ in range(10))) == [1] * 10
+
+
 # -- as_completed ----------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from headrace import Runtime, flow, task
 
 MANY = 1_000
 YOUNG = 64  # asyncio tasks that may wait for their first step
+FEW = 10  # for the runtime itself, whatever runs in it
 
 
 @task
@@ -40,7 +41,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tasks = self.callbacks = self.timers = self.wake_ups = 0
+        self.tasks = self.callbacks = self.timers = self.wake_ups = self.futures = 0
         self.set_task_factory(self._new_task)
 
     def _new_task(
@@ -48,6 +49,10 @@ class CountingLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Task[Any]:
         self.tasks += 1
         return asyncio.Task(coro, loop=loop, **more)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        self.futures += 1
+        return super().create_future()
 
     def call_soon(self, *args: Any, **options: Any) -> asyncio.Handle:
         self.callbacks += 1
@@ -162,6 +167,22 @@ async def test_a_map_from_another_thread_wakes_the_loop_a_few_times(
     assert 0 < woken <= 4
 
 
+async def test_a_run_awaited_as_it_is_submitted_takes_a_turn_and_no_future(
+    loop: CountingLoop,
+) -> None:
+    async with Runtime():
+        for i in range(MANY):
+            await (await inc.submit(i))
+    quick = loop.futures
+
+    async with Runtime():
+        for i in range(MANY):
+            await (await hop.submit(i))
+
+    assert quick <= FEW
+    assert MANY <= loop.futures - quick <= MANY + FEW
+
+
 # -- of the interpreter ----------------------------------------------------------------
 
 
@@ -203,12 +224,12 @@ async def call_in_place() -> None:
 @pytest.mark.parametrize(
     ("program", "limit"),
     [
-        (map_coroutines, 27),
-        (map_hops, 41),
-        (submit_one_by_one, 66),
-        (chain, 59),
-        (await_in_place, 33),
-        (call_in_place, 40),
+        (map_coroutines, 24),
+        (map_hops, 38),
+        (submit_one_by_one, 45),
+        (chain, 44),
+        (await_in_place, 30),
+        (call_in_place, 38),
     ],
 )
 def test_a_run_takes_so_many_calls_of_python_functions(
