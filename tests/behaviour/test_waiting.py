@@ -295,15 +295,19 @@ async def test_a_wait_that_is_cancelled_before_the_run_begins_leaves_it_alone() 
         assert await runs[0] == 1
 
 
-async def test_many_may_wait_for_a_run_before_it_begins() -> None:
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_many_may_wait_for_a_run_before_it_begins_and_after(seconds: int) -> None:
+    runs: list[TaskFuture[float]] = []
+
+    async def wait_for_it(turns: int) -> float:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await runs[0]
+
     async with Runtime():
-        for task_, x in ((sleep_for, 1), (double, 0.5)):
-            run: Any = await task_.submit(x)
-
-            async def wait_for_it(run: TaskFuture[Any] = run) -> Any:
-                return await run
-
-            assert await asyncio.gather(*(wait_for_it() for _ in range(10))) == [1] * 10
+        waits = [asyncio.create_task(wait_for_it(turn // 2)) for turn in range(8)]
+        runs.append(await sleep_for.submit(seconds))
+        assert await asyncio.gather(*waits) == [seconds] * 8
 
 
 # -- as_completed ----------------------------------------------------------------------

@@ -16,10 +16,9 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from headrace._concurrency.current import holder_here
-from headrace._concurrency.holding import await_lent, held_here
+from headrace._concurrency.holding import held_here
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
-from headrace.circles import begin_wait, end_wait
 from headrace.futures.advice import (
     loop_closed,
     not_callable,
@@ -28,7 +27,7 @@ from headrace.futures.advice import (
     warn_of_truth,
 )
 from headrace.futures.stored import preload
-from headrace.futures.waiters import each_of, with_one, without
+from headrace.futures.waiters import await_end, each_of, with_one, without
 from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType, StoredData, in_hand
@@ -134,28 +133,15 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
-            loop: Any = self.scope.scheduler.loop
             running: Any = asyncio._get_running_loop()  # noqa: SLF001 - `is_here`, in 30 ns
-            if running is loop and self.handle is not None and self.phase is _PENDING:
-                # Its first step is due in this turn, and may be its last.
-                yield
-        if self.phase not in FINAL:
-            if running is loop:
-                # Without owning it: cancelling one waiter leaves run and others alone.
-                waiter: asyncio.Future[None] = loop.create_future()
-                holder = holder_here(None)
+            if running is self.scope.scheduler.loop:
+                holder, held = holder_here(None), held_here()
                 is_needed = holder is not None and holder.has_dependants
-                waiting = begin_wait((self,)) if is_needed else None
-                alone = self.waiters is None
-                self.waiters = waiter if alone else with_one(self.waiters, waiter)
-                held = held_here()
-                try:
-                    yield from waiter if held is None else await_lent(held, waiter)
-                finally:
-                    if waiting is not None:
-                        end_wait(waiting)
-                    if self.waiters is not None:
-                        self.waiters = without(self.waiters, waiter)
+                is_free = held is None and not is_needed
+                if is_free and self.handle is not None and self.phase is _PENDING:
+                    yield  # its first step is due in this turn, and may be its last
+                if self.phase not in FINAL:
+                    yield from await_end(self, running, held, is_needed=is_needed)
             else:
                 yield from await_ends([self], None).__await__()
         if self.phase is _COMPLETED:
@@ -194,12 +180,11 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
             Exception: What the task raised.
         """
         await self._end_here(checked_timeout(timeout))
-        if self.phase not in FINAL:
-            raise too_late(self.name, timeout)
         try:
-            if self.rare is not None:
+            if self.rare is not None and self.phase in FINAL:
                 await preload((self,))
-            return cast("R_co", self.read(raise_on_failure=raise_on_failure))
+            value = self._read_or_too_late(timeout, raise_on_failure=raise_on_failure)
+            return cast("R_co", value)
         finally:
             del self
 
@@ -325,9 +310,8 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         if self.phase not in FINAL and self.scope.scheduler.loop.is_closed():
             self.end_lost(loop_closed(self.name))
             waiters, self.waiters = self.waiters, None
-            for waiter in each_of(waiters):
-                if callable(waiter):
-                    waiter(self)
+            for waiter in filter(callable, each_of(waiters)):
+                waiter(self)
         return self.phase in FINAL
 
     def add_waiter(self, waiter: Any) -> None:

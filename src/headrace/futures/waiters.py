@@ -5,10 +5,14 @@ Most runs have one at the most, and a list for that would be one more object for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Generator, Sequence
 from typing import Any, Final
 
-__all__ = ("each_of", "with_one", "without")
+from headrace._concurrency.holding import await_lent
+from headrace.circles import begin_wait, end_wait
+
+__all__ = ("await_end", "each_of", "with_one", "without")
 
 # Compared with instead of isinstance(): it is exactly this, and cheaper.
 _LIST: Final[Any] = list
@@ -39,3 +43,28 @@ def each_of(waiters: Any) -> Sequence[Any]:
     if waiters is None:
         return ()
     return waiters if type(waiters) is _LIST else (waiters,)
+
+
+def await_end(
+    run: Any, loop: Any, held: Any, *, is_needed: bool
+) -> Generator[Any, None, None]:
+    """Wait on its own loop for a run to end.
+
+    Args:
+        run: The run, which has not ended.
+        loop: That loop.
+        held: What the present code holds places by, or None.
+        is_needed: Whether others may wait for the present code: they must not in turn
+            be waited for.
+    """
+    # Without owning it: cancelling one waiter leaves the run and others alone.
+    waiter: asyncio.Future[None] = loop.create_future()
+    waiting = begin_wait((run,)) if is_needed else None
+    run.waiters = with_one(run.waiters, waiter)
+    try:
+        yield from waiter if held is None else await_lent(held, waiter)
+    finally:
+        if waiting is not None:
+            end_wait(waiting)
+        if run.waiters is not None:
+            run.waiters = without(run.waiters, waiter)
