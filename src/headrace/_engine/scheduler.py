@@ -321,13 +321,14 @@ class Scheduler:
             return  # it had been abandoned, and this is its late outcome
         phase, data = outcome
         rare = run.rare
-        if rare is not None and rare.timer is not None:
-            rare.timer.cancel()
-            rare.timer = None
-        if rare is not None and rare.stop is not None and rare.children:
-            cancel_children(run)
-        if rare is not None and rare.claim is not None:
-            limiting.give_back(run, outcome)
+        if rare is not None:
+            if rare.timer is not None:
+                rare.timer.cancel()
+                rare.timer = None
+            if rare.stop is not None and rare.children:
+                cancel_children(run)
+            if rare.claim is not None:
+                limiting.give_back(run, outcome)
         if phase is _FAILED and may_go_on and may_retry(run, phase):
             run.scope.active.discard(run)
             retry_later(self, run, data)
