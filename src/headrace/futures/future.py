@@ -16,7 +16,6 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overlo
 from uuid import UUID
 
 from headrace._concurrency.current import holder_here
-from headrace._concurrency.holding import held_here
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
 from headrace.futures.advice import (
@@ -133,17 +132,12 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
-            running: Any = asyncio._get_running_loop()  # noqa: SLF001 - `is_here`, in 30 ns
-            if running is self.scope.scheduler.loop:
-                holder, held = holder_here(None), held_here()
-                is_needed = holder is not None and holder.has_dependants
-                is_free = held is None and not is_needed
-                if is_free and self.handle is not None and self.phase is _PENDING:
-                    yield  # its first step is due in this turn, and may be its last
-                if self.phase not in FINAL:
-                    yield from await_end(self, running, held, is_needed=is_needed)
-            else:
-                yield from await_ends([self], None).__await__()
+            holder = holder_here(None)
+            is_needed = holder is not None and holder.has_dependants
+            if self.handle is not None and self.phase is _PENDING and not is_needed:
+                yield  # its first step is due in this turn, and may be its last
+            if self.phase not in FINAL:
+                yield from await_end(self, is_needed=is_needed)
         if self.phase is _COMPLETED:
             self.seen = True
             value: R_co = self.outcome

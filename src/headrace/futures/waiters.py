@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Generator, Sequence
 from typing import Any, Final
 
-from headrace._concurrency.holding import await_lent
+from headrace._concurrency.holding import await_lent, held_here
 from headrace.circles import begin_wait, end_wait
+from headrace.futures.watching import await_ends
 
 __all__ = ("await_end", "each_of", "with_one", "without")
 
@@ -45,22 +46,23 @@ def each_of(waiters: Any) -> Sequence[Any]:
     return waiters if type(waiters) is _LIST else (waiters,)
 
 
-def await_end(
-    run: Any, loop: Any, held: Any, *, is_needed: bool
-) -> Generator[Any, None, None]:
-    """Wait on its own loop for a run to end.
+def await_end(run: Any, *, is_needed: bool) -> Generator[Any, None, None]:
+    """Wait for a run to end, on any loop.
 
     Args:
         run: The run, which has not ended.
-        loop: That loop.
-        held: What the present code holds places by, or None.
         is_needed: Whether others may wait for the present code: they must not in turn
             be waited for.
     """
+    scheduler = run.scope.scheduler
+    if not scheduler.is_here():
+        yield from await_ends([run], None).__await__()
+        return
     # Without owning it: cancelling one waiter leaves the run and others alone.
-    waiter: asyncio.Future[None] = loop.create_future()
+    waiter: asyncio.Future[None] = scheduler.loop.create_future()
     waiting = begin_wait((run,)) if is_needed else None
     run.waiters = with_one(run.waiters, waiter)
+    held = held_here()
     try:
         yield from waiter if held is None else await_lent(held, waiter)
     finally:
