@@ -248,6 +248,11 @@ def substitute_inputs(run: Any) -> None:
 
 def put_inputs(run: Any, scheduler: Any) -> bool:
     """`substitute_inputs` on the loop; False after ending the run as Failed (RES-14)."""
+    upstreams = run.upstreams
+    if type(upstreams) is ALONE and type(upstreams[0].outcome) in ATOMS:
+        # As most often in a chain: it has completed, or this one would not start.
+        run.args, run.upstreams = (upstreams[0].outcome,), None
+        return True
     try:
         substitute_inputs(run)
     except Exception as error:  # noqa: BLE001 - users' containers may raise anything

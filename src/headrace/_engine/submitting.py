@@ -37,6 +37,7 @@ from headrace.exceptions import MappingMissingIterable
 from headrace.futures import AsyncTaskFuture, TaskFuture
 from headrace.futures.admission import ask_for_admission, block_for_admission
 from headrace.futures.lists import FutureList, UnreadyTaskFutures, gathered
+from headrace.futures.records import new_record
 from headrace.futures.watching import block_for_ends
 from headrace.specs import TaskSpec
 
@@ -61,9 +62,8 @@ def new_run(
     """The record of a run, its number drawn and its context taken."""
     counter = scope.counters.get(spec.key) or scope.counter(spec.key)
     number, context, created = next(counter), copy_context(), time()
-    kind: Any = AsyncTaskFuture if spec.is_async else TaskFuture
     named = kwargs or NO_KWARGS
-    run: TaskFuture[Any] = kind(scope, spec, args, named, context, number, created)
+    run = new_record(scope, spec, args, named, context, number, created)
     if tags := tags_here():
         run.rarely().tags = tags
     if spec.log_prints:
@@ -254,11 +254,10 @@ def _scheduled(
     count, calls = _calls(scope, spec, args, kwargs)
     if wait_for is not None and count:
         wait_for = gate_of(scope, spec, wait_for)
-    kind = AsyncTaskFuture if spec.is_async else TaskFuture
     # One snapshot of the context, one time and one counter for all of them.
     context, number, created = apart(copy_context()), scope.counter(spec.key), time()
-    runs: list[TaskFuture[Any]] = [
-        kind(scope, spec, row, named, context, index, created)
+    runs = [
+        new_record(scope, spec, row, named, context, index, created)
         for (row, named), index in zip(calls, number, strict=False)
     ]
     if links:

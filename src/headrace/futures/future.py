@@ -60,29 +60,6 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     upstreams: Any
     waiters: Any  # see `headrace.futures.waiters`
 
-    def __init__(
-        self,
-        scope: Any,
-        spec: Any,
-        args: tuple[Any, ...],
-        kwargs: Any,
-        context: contextvars.Context,
-        number: int,
-        created: float,
-    ) -> None:
-        self.scope = scope
-        self.spec = spec
-        self.args = args
-        self.kwargs = kwargs
-        self.context = context
-        self.number = number
-        self.created = created
-        self.phase = _PENDING
-        self.attempts = self.told = 0
-        self.seen = False
-        self.ident = self.links = self.log = self.rare = self.settled = None
-        self.handle = self.upstreams = self.waiters = None
-
     # -- what it is --------------------------------------------------------------
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
 from time import perf_counter, time
@@ -25,6 +25,7 @@ from headrace.annotations import is_mark, quote
 from headrace.context import TAGS
 from headrace.futures import AsyncTaskFuture, TaskFuture, future_in
 from headrace.futures.gates import Shared
+from headrace.futures.records import new_record
 from headrace.futures.resolve import ATOMS
 from headrace.runs.inputs import Links
 from headrace.specs import TaskSpec
@@ -74,7 +75,7 @@ class Stage:
 
     __slots__ = (
         "_admit", "_constants", "_context", "_deadline", "_holder", "_is_armed", "_is_in_task",
-        "_is_opaque", "_is_wanted", "_kind", "_line", "_named", "_numbers", "_on_end",
+        "_is_opaque", "_is_wanted", "_line", "_named", "_numbers", "_on_end",
         "_scheduler", "_scope", "_spec", "_tags", "ahead", "arrived", "flying", "limit",
         "links", "ordered", "passed", "quick_rows", "taken", "wait_for",
     )  # fmt: skip
@@ -92,10 +93,6 @@ class Stage:
         self._admit = line.scheduler.admit
         self._deadline = context.get(DEADLINE)
         self._tags: frozenset[str] = context.get(TAGS, frozenset())
-        # The bare classes: TaskFuture[Any](...) takes 0.2 us more.
-        self._kind: Callable[..., TaskFuture[Any]] = (
-            AsyncTaskFuture if spec.is_async else TaskFuture
-        )
         self._numbers = scope.counter(spec.key)
         self._constants = tuple(map(_bare, options.constants))
         self._named: Mapping[str, Any] = {
@@ -135,7 +132,7 @@ class Stage:
 
     def made(self, args: Row, kwargs: Mapping[str, Any] = NO_KWARGS) -> TaskFuture[Any]:
         """A run of its task, not scheduled yet. In any thread."""
-        run = self._kind(
+        run = new_record(
             self._scope,
             self._spec,
             args,
@@ -168,7 +165,7 @@ class Stage:
         ):
             return False
         for row in self.quick_rows:
-            run: TaskFuture[Any] = self._kind(
+            run = new_record(
                 self._scope,
                 self._spec,
                 row,
