@@ -24,6 +24,12 @@ async def submit_one_by_one() -> None:
             await (await inc_task.submit(i))
 
 
+async def submit_for_results() -> None:
+    async with Runtime():
+        for i in range(TIMES):
+            await (await inc_task.submit(i)).result()
+
+
 async def bare_await() -> None:
     for i in range(TIMES):
         await inc(i)
@@ -124,6 +130,12 @@ def rows() -> list[Row]:
             ours=submit_one_by_one,
             size=TIMES,
             budget=2.5,
+        ),
+        Row(
+            name="await (await submit()).result()",
+            bare=bare_one_by_one,
+            ours=submit_for_results,
+            size=TIMES,
         ),
         Row(
             name="await task(x)",

@@ -173,6 +173,7 @@ async def test_a_run_awaited_as_it_is_submitted_takes_a_turn_and_no_future(
     async with Runtime():
         for i in range(MANY):
             await (await inc.submit(i))
+            await (await inc.submit(i)).result()
     quick = loop.futures
 
     async with Runtime():

@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
-from headrace._concurrency.current import holder_here
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
 from headrace.futures.advice import (
@@ -26,7 +25,7 @@ from headrace.futures.advice import (
     warn_of_truth,
 )
 from headrace.futures.stored import preload
-from headrace.futures.waiters import await_end, each_of, with_one, without
+from headrace.futures.waiters import await_end, each_of, ended, with_one, without
 from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType, StoredData, in_hand
@@ -109,12 +108,7 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
-            holder = holder_here(None)
-            is_needed = holder is not None and holder.has_dependants
-            if self.handle is not None and self.phase is _PENDING and not is_needed:
-                yield  # its first step is due in this turn, and may be its last
-            if self.phase not in FINAL:
-                yield from await_end(self, is_needed=is_needed)
+            yield from await_end(self)
         if self.phase is _COMPLETED:
             self.seen = True
             value: R_co = self.outcome
@@ -328,7 +322,11 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
         self.waiters = without(self.waiters, waiter)
 
     async def _end_here(self, timeout: float | None) -> None:
-        if self.phase not in FINAL:
+        if self.phase in FINAL:
+            return
+        if timeout is None:
+            await ended(self)
+        else:
             await await_ends([self], timeout)
 
     def _block(self, timeout: float | None, verb: str) -> None:

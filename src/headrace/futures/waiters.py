@@ -6,17 +6,22 @@ Most runs have one at the most, and a list for that would be one more object for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
+import types
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Final
 
+from headrace._concurrency.current import holder_here
 from headrace._concurrency.holding import await_lent, held_here
 from headrace.circles import begin_wait, end_wait
 from headrace.futures.watching import await_ends
+from headrace.states import FINAL, StateType
 
-__all__ = ("await_end", "each_of", "with_one", "without")
+__all__ = ("await_end", "each_of", "ended", "with_one", "without")
 
 # Compared with instead of isinstance(): it is exactly this, and cheaper.
 _LIST: Final[Any] = list
+
+_PENDING: Final = StateType.PENDING
 
 
 def with_one(waiters: Any, waiter: Any) -> Any:
@@ -46,14 +51,15 @@ def each_of(waiters: Any) -> Sequence[Any]:
     return waiters if type(waiters) is _LIST else (waiters,)
 
 
-def await_end(run: Any, *, is_needed: bool) -> Generator[Any, None, None]:
-    """Wait for a run to end, on any loop.
-
-    Args:
-        run: The run, which has not ended.
-        is_needed: Whether others may wait for the present code: they must not in turn
-            be waited for.
-    """
+def await_end(run: Any) -> Generator[Any, None, None]:
+    """Wait for a run that has not ended, on any loop. For ``__await__``; see `ended`."""
+    holder = holder_here(None)
+    # Whether others may wait for the present code: they must not in turn be waited for.
+    is_needed = holder is not None and holder.has_dependants
+    if run.handle is not None and run.phase is _PENDING and not is_needed:
+        yield  # its first step is due in this turn, and may be its last
+        if run.phase in FINAL:
+            return
     scheduler = run.scope.scheduler
     if not scheduler.is_here():
         yield from await_ends([run], None).__await__()
@@ -70,3 +76,7 @@ def await_end(run: Any, *, is_needed: bool) -> Generator[Any, None, None]:
             end_wait(waiting)
         if run.waiters is not None:
             run.waiters = without(run.waiters, waiter)
+
+
+# The same to be awaited.
+ended: Final[Callable[[Any], Awaitable[None]]] = types.coroutine(await_end)
