@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import pickle
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -297,3 +299,76 @@ async def test_a_hook_that_waits_is_told_of_one_state_that_all_others_see() -> N
         state, shown, found = seen[0]
         assert found is not None
         assert state is shown is run.state
+
+
+async def test_what_a_hook_sets_in_a_state_is_not_told_of_other_runs(
+    hooked_with: Hooked,
+) -> None:
+    told: list[tuple[str, str | None]] = []
+
+    async def edit(_task: Any, run: Any, state: Any) -> None:
+        if run.dynamic_key == "0":
+            state.name, state.message = "Odd", "mine"
+
+    async def look(_task: Any, run: Any, state: State[Any]) -> None:
+        if run.dynamic_key != "0":
+            told.append((state.name, state.message))
+
+    async with Runtime():
+        submit = hooked_with(edit, look).submit
+        for number in range(3):
+            await (await submit(number))
+    assert told == [("Completed", None)] * 2
+
+
+# A thread looks at a run as that completes, and stands still at one of its own steps
+# until the next run is in its hook: a state is given to no two runs.
+@pytest.mark.parametrize("step", range(1, 13))
+async def test_a_thread_that_looks_slowly_sees_the_states_of_that_run(
+    step: int,
+) -> None:
+    looks, halts, goes_on = threading.Event(), threading.Event(), threading.Event()
+    runs: list[Any] = []
+    seen: list[list[Any]] = []
+    steps = iter(range(1, 1_000_000))
+
+    def halt(_frame: Any, event: str, _arg: Any) -> None:
+        if event == "call" and next(steps) == step:
+            sys.setprofile(None)
+            halts.set()
+            goes_on.wait(5)
+
+    def look() -> None:
+        looks.wait(5)
+        view = runs[0].task_run
+        sys.setprofile(halt)
+        history = view.history
+        sys.setprofile(None)
+        halts.set()
+        seen.append([(each.name, each.data) for each in history])
+
+    def meet(_frame: Any, event: str, arg: Any) -> None:
+        if event == "c_return" and arg is sys.getrefcount and not looks.is_set():
+            looks.set()
+            halts.wait(5)
+
+    async def release(_task: Any, run: Any, _state: State[Any]) -> None:
+        if run.dynamic_key == "1":
+            goes_on.set()
+            thread.join(5)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    async with Runtime():
+        submit = hooked(release).submit
+        runs.append(await submit(0))
+        sys.setprofile(meet)
+        try:
+            await runs[0]
+        finally:
+            sys.setprofile(None)
+        await (await submit(1))
+    thread.join(5)
+    names = [name for name, _ in seen[0]]
+    assert names == ["Pending", "Running", "Completed"][: len(names)]
+    assert all(data == [0] for name, data in seen[0] if name == "Completed")

@@ -100,7 +100,7 @@ class Scheduler:
         self.ready: deque[TaskFuture[Any]] = deque()
         self.starting = 0  # tasks made that have not taken their first step
         self.submits_in_a_row = 0
-        self.shown: Any = None  # a view and a state that no hook kept
+        self.view: Any = None  # the last that hooks were given, if none kept it
         self.zombies: set[asyncio.Task[Any]] = set()
         self.helpers: set[asyncio.Task[Any]] = set()
         perform = functools.partial(thread_runs.perform, self)

@@ -48,16 +48,15 @@ def complete_in_task(
         return conclude_in_task(run, scheduler, (_COMPLETED, value))
     run.outcome = value
     run.ended = ended = time()
+    run.settled = state = _new(_STATE)
+    state._run = run  # noqa: SLF001
     if is_plain:
-        run.settled = state = _new(_STATE)
-        state._run = run  # noqa: SLF001
         scheduler.hook_line.add(run)
         return None
-    # What the hooks of the run before were given, if none kept it: two allocations less.
-    owner, shown, scheduler.shown = spec.owner, scheduler.shown or _new_shown(), None
-    view, state = shown
-    run.settled = state
-    view._run = state._run = run  # noqa: SLF001
+    # What the hooks of the run before were given, if none kept it. Not so the state:
+    # hooks may set what they please there, and other threads may be reading it.
+    owner, view, scheduler.view = spec.owner, scheduler.view or _new_view(), None
+    view._run = run  # noqa: SLF001
     for hook in hooks:
         try:
             # By a loop, since `send` would raise StopIteration for each hook.
@@ -66,23 +65,23 @@ def complete_in_task(
                 return _complete_later(run, scheduler, hook, (rest, yielded))
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             report(hook, run, error)
-    # One more than `OUR_REFERENCES` of the state, as both are in a tuple.
-    if getrefcount(state) == OUR_REFERENCES + 1 and run.log is None:
+    if getrefcount(state) == OUR_REFERENCES and run.log is None:
         run.settled = None  # made anew if need be: fewer objects for the collector
-        if state._run is run and getrefcount(view) == OUR_REFERENCES:  # noqa: SLF001
-            view._run = state._run = None  # noqa: SLF001
-            scheduler.shown = shown
     else:
         state.fill_in()
+    # One less than of the state, as nothing else of ours holds it.
+    if getrefcount(view) == OUR_REFERENCES - 1:
+        view._run = None  # noqa: SLF001
+        scheduler.view = view
     scheduler.finish(run, _COMPLETED, value, ended)
     return None
 
 
-def _new_shown() -> tuple[Any, Any]:
-    """A view and a state to be given to hooks, of no run yet."""
-    view, state = _new(_VIEW), _new(_STATE)
+def _new_view() -> Any:
+    """A view to be given to hooks, of no run yet."""
+    view = _new(_VIEW)
     view._is_brief = False  # noqa: SLF001
-    return view, state
+    return view
 
 
 def finish_later(run: Any) -> None:
