@@ -57,6 +57,14 @@ def take_plainly(
 ) -> None: ...
 
 
+@task
+async def take_one(x: Any) -> None: ...
+
+
+@task
+def take_one_plainly(x: Any) -> None: ...
+
+
 EMPTY: dict[str, list[str]] = {"x": [], "y": [], "more": [], "z": [], "named": []}
 
 
@@ -108,6 +116,17 @@ def test_parameters_of_the_flow_are_no_inputs() -> None:
         return future.wait(), inputs_of(take_plainly.submit(limit, table).future)
 
     assert main(3, {"a": [1]})[1] == EMPTY
+
+
+@pytest.mark.parametrize("verb", [take_one, take_one_plainly])
+async def test_a_run_that_waits_shows_what_was_passed_to_it(verb: Any) -> None:
+    async with Runtime():
+        upstream = number.submit()
+
+        run = await verb.submit(upstream)
+
+        assert run.task_run.parameters["x"] is upstream
+        await run
 
 
 @pytest.mark.rule("DEP-02")

@@ -153,7 +153,7 @@ def look_for_inputs(run: Any, wait_for: object) -> bool:
         if run.ident is None and run.scope.host.announcer is None:
             # Nobody has the run yet, so no lock is needed: the next of a chain asks.
             run.ident = run.scope.new_key()
-        run.args = run.upstreams = (future,)  # see `ALONE`
+        run.upstreams = (future,)  # see `ALONE`; what was passed is shown as it is
         return True
     if may_be_crowded(run, wait_for):
         wait_for, crowds = gather_crowds(run, wait_for)
