@@ -90,7 +90,7 @@ def test_results_are_cached_through_every_door(
 
 
 @KINDS
-@pytest.mark.rule("CACHE-06", "HIST-04")
+@pytest.mark.rule("CACHE-06", "HIST-04", "HOOK-02")
 async def test_a_hit_is_completed_as_cached_and_runs_nothing(make: Any) -> None:
     calls: Calls = []
     told: Calls = []

@@ -373,6 +373,7 @@ async def test_a_run_that_timed_out_holds_back_what_depends_on_it(door: Door) ->
         tolerant = await door(sleep, allow_failure(1))
         await late.astate()
 
+    assert (late.state.type.value, late.state.name) == ("FAILED", "TimedOut")
     assert state.name == "NotReady"
     assert tolerant.data == 1
     with pytest.raises(UpstreamTaskError) as raised:
