@@ -60,14 +60,21 @@ class Threads(Generic[J]):
 
     Args:
         perform: Runs one job; it must hand over the outcome itself, and raise nothing.
+            What it gives says whether to call `hold` before the next.
         limit: Most bodies that run at once.
         lent_limit: Most threads that may wait in headrace calls at once.
+        hold: Blocks a thread that is too far ahead of the loop.
     """
 
     def __init__(
-        self, perform: Callable[[J, ThreadFace], None], limit: int, lent_limit: int
+        self,
+        perform: Callable[[J, ThreadFace], object],
+        limit: int,
+        lent_limit: int,
+        hold: Callable[[], object] = lambda: None,
     ) -> None:
         self._perform = perform
+        self._hold = hold
         self._limit = limit
         self._lent_limit = lent_limit
         self._jobs: SimpleQueue[J | None] = SimpleQueue()
@@ -233,10 +240,12 @@ class Threads(Generic[J]):
             worker.job = job
             if self._counts:
                 self._wait_for_slot(worker)
-            self._perform(job, face)
+            is_ahead = self._perform(job, face)
             if not self._goes_on(worker, job):
                 return
             del job  # an idle thread keeps nothing of its last job alive
+            if is_ahead:
+                self._hold()
         with self._lock:
             self._leave(worker)
         self._jobs.put(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from headrace._concurrency.brakes import Brake
 from headrace._concurrency.threads import Threads
 
 __all__ = ("Pools",)
@@ -20,12 +21,15 @@ class Pools:
         host: Says how many threads there may be.
     """
 
-    __slots__ = ("_all", "_hook_threads", "_host", "_perform", "_savers", "_workers")
+    __slots__ = (
+        "_all", "_hook_threads", "_host", "_perform", "_savers", "_workers", "brake",
+    )  # fmt: skip
 
-    def __init__(self, perform: Callable[..., None], host: Any) -> None:
+    def __init__(self, perform: Callable[..., object], host: Any) -> None:
         self._perform = perform
         self._host = host
         self._all: list[Threads[Any]] = []
+        self.brake = Brake()
         self._workers: Threads[Any] | None = None
         self._savers: Threads[Any] | None = None
         self._hook_threads: Threads[Any] | None = None
@@ -62,6 +66,7 @@ class Pools:
             self._perform,
             limit or self._host.max_threads,
             self._host.settings.max_lent_threads,
+            self.brake.hold,
         )
         self._all.append(threads)
         return threads

@@ -8,6 +8,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
+from headrace._concurrency.brakes import is_large_value
 from headrace._concurrency.current import set_holder
 from headrace._engine import naming, stopping
 from headrace._engine.around import around_here
@@ -61,17 +62,21 @@ class _ToAwait:
         self.outcome = outcome
 
 
-def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
-    """Do one job of the pool, and hand its outcome to the loop. Raises nothing."""
+def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
+    """Do one job of the pool, and hand its outcome to the loop. Raises nothing.
+
+    Returns:
+        Whether what it gave may be large.
+    """
     if type(job) is ThreadCall:
         job(face)
-        return
+        return False
     run: TaskFuture[Any] = job
     try:
         # Whoever removes it owns it: this thread, or a cancel on the loop.
         scheduler.dispatched.remove(run)
     except KeyError:
-        return
+        return False
     face.enter(run)
     is_bare, may_go_on = run.spec.is_bare and run.scope.is_bare, True
     # An interrupt may come between any two of our bytecodes, but only one ever comes.
@@ -92,14 +97,20 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
         and must_ask(run, outcome[0])
     ):
         outcome, may_go_on = _asked(run, face, outcome)
+    call, item = _hand_over, (scheduler, run, face, outcome, may_go_on)
+    is_large = type(outcome) is tuple and is_large_value(outcome[1])
+    if is_large:
+        call = _hand_over_large
+        scheduler.pools.brake.note()
     try:
-        scheduler.call(_hand_over, (scheduler, run, face, outcome, may_go_on))
+        scheduler.call(call, item)
     except RuntimeError:
-        return  # the loop has closed: nobody is left to tell
+        return False  # the loop has closed: nobody is left to tell
     finally:
         # An error leads here, by the f_back of the body's frame in its trace. So no
         # frame on the way may lead to the run, which leads to the error.
-        del job, run, outcome
+        del job, run, outcome, item
+    return is_large
 
 
 def _saved(
@@ -139,6 +150,11 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
             coro = finish_asking(run, scheduler, failure, awaitable)
         context = run.context.copy()
         run.handle = context.run(scheduler.spawn, coro, name=run.spec.name)
+
+
+def _hand_over_large(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
+    _hand_over(item)
+    item[0].pools.brake.release()
 
 
 def _attempt(
