@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import threading
 from collections.abc import Generator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+import headrace.results  # noqa: F401 - else on a loop, where it may not be read
 from headrace import Runtime, Settings, task
 
 pytestmark = [pytest.mark.real_loops, pytest.mark.slow]
@@ -81,3 +84,67 @@ async def test_a_cancel_ends_a_run_whose_storage_hangs_when_the_grace_is_over(
         storage.may_go_on.set()
 
     assert state.name == "Cancelled"
+
+
+class Slow(io.BytesIO):
+    """Reads when it may, in some thread."""
+
+    def __init__(self, content: bytes, storage: Stored) -> None:
+        super().__init__(content)
+        self.storage = storage
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.storage.threads.append(threading.current_thread())
+        self.storage.is_asked.set()
+        assert self.storage.may_go_on.wait(10)
+        return super().read(size)
+
+
+class Stored(Storage):
+    """Keeps what is written, and hangs when it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, bytes] = {}
+        self.threads: list[threading.Thread] = []
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Generator[io.BytesIO]:
+        file = io.BytesIO()
+        yield file
+        self.kept[key] = file.getvalue()
+
+    @contextlib.contextmanager
+    def reading(self, key: str) -> Generator[io.BytesIO]:
+        yield Slow(self.kept[key], self)
+
+
+async def test_what_is_read_too_late_is_no_name_for_a_run_that_was_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "headrace")  # a line of its end would show it
+    storage, over = Stored(), asyncio.Event()
+    key = str(uuid4())
+
+    @task(
+        persist_result=True,
+        result_storage=storage,
+        cache_key_fn=lambda *_: key,
+        interrupt=False,
+    )
+    def stored() -> int:
+        return 1
+
+    async with Runtime(settings=Settings(cancel_grace_seconds=GRACE)):
+        first = await stored.submit()
+        await first
+        second = await stored.submit()
+        await asyncio.to_thread(storage.is_asked.wait, 10)
+        second.cancel()
+        second.add_done_callback(lambda _: over.set())
+        await over.wait()  # nobody looks at its state before
+        storage.may_go_on.set()
+        await asyncio.to_thread(storage.threads[0].join, 10)
+        state = second.state
+
+    assert (state.name, state.is_cancelled()) == ("Cancelled", True)

@@ -299,6 +299,39 @@ async def test_a_late_outcome_is_not_taken_for_that_of_the_next_attempt() -> Non
     assert state.name == "TimedOut"
 
 
+class _SlowToTell(BaseException):
+    """An exception whose text takes until the next attempt has begun."""
+
+    def __init__(self, stuck: Stuck) -> None:
+        super().__init__()
+        self.stuck = stuck
+
+    def __str__(self) -> str:
+        return self.stuck.body()
+
+
+@pytest.mark.slow
+@pytest.mark.rule("RETRY-13")
+async def test_what_an_attempt_is_called_is_no_name_for_the_next() -> None:
+    stuck = Stuck()
+    attempts = iter([1, 2])
+    threads: list[threading.Thread] = []
+
+    @task(timeout_seconds=LIMIT, retries=1, interrupt=False)
+    def body() -> str:
+        threads.append(threading.current_thread())
+        if next(attempts) == 1:
+            raise _SlowToTell(stuck)
+        stuck.let_go.release()  # the first attempt comes to its end in the second's time
+        threads[0].join(SOON)
+        return "done"
+
+    async with Runtime():
+        state = await submitted(body)
+
+    assert (state.name, state.message, state.data) == ("Completed", None, "done")
+
+
 @pytest.mark.slow
 async def test_a_body_that_must_not_be_interrupted_is_left_alone(
     caplog: pytest.LogCaptureFixture,

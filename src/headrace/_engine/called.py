@@ -56,6 +56,7 @@ from headrace._engine.outcomes import (
     drained,
     may_retry,
     must_ask,
+    noted,
     of_error,
     of_value,
     retry_delay,
@@ -234,7 +235,7 @@ def attempts_here(
             outcome = _attempted(run, attempt)
             if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
                 return outcome
-            if must_ask(run, _FAILED) and not _allows_here(run, outcome):
+            if must_ask(run, outcome) and not _allows_here(run, outcome):
                 return outcome
             now = time()
             delay = retry_delay(run, random, now)
@@ -282,7 +283,7 @@ def _attempt_and_save_here(run: TaskFuture[Any]) -> Outcome:
     outcome = _attempt_here(run)
     plan = plan_of(run)
     try:
-        return outcome if plan is None else plan.save(run, outcome)
+        return outcome if plan is None else noted(run, plan.save(run, outcome))
     finally:
         del run, outcome  # see `call_run`
 

@@ -17,7 +17,7 @@ from headrace._engine.hooks.completing import complete_in_task, end_otherwise
 from headrace._engine.inputs import put_inputs
 from headrace._engine.keeping import kept, recall
 from headrace._engine.mapping import NO_KWARGS
-from headrace._engine.outcomes import Outcome, must_ask, of_error, of_value
+from headrace._engine.outcomes import Outcome, must_ask, noted, of_error, of_value
 from headrace._engine.results.planning import plan_of
 from headrace._engine.results.steps import (
     PUT_ASIDE,
@@ -170,6 +170,7 @@ async def _is_prepared(run: TaskFuture[Any], scheduler: Any, plan: Any) -> bool:
         return False
     if known is None:
         return True
+    known = noted(run, known)
     if run.spec.hooks is None:
         scheduler.attempt_ended(run, known)
     else:
@@ -208,7 +209,7 @@ async def finish_awaitable(
     if plan is not None:
         outcome = await _saved(run, plan, outcome)
     kept(run, outcome)
-    if must_ask(run, outcome[0]):
+    if must_ask(run, outcome):
         await finish_asking(run, scheduler, outcome)
     else:
         scheduler.attempt_ended(run, outcome)

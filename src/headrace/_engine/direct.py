@@ -105,7 +105,7 @@ async def attempts(
                     give_back(run, outcome)
             if outcome[0] is not _FAILED or not may_retry(run, _FAILED):
                 return outcome
-            if must_ask(run, _FAILED) and not await _condition_allows(run, outcome):
+            if must_ask(run, outcome) and not await _condition_allows(run, outcome):
                 return outcome
             now = time()
             delay = retry_delay(run, random, now)

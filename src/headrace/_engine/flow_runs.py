@@ -39,7 +39,14 @@ from headrace._engine.host import Host, host_here, host_of
 from headrace._engine.in_place import announce, end
 from headrace._engine.inputs_in_place import await_inputs, block_for_inputs, sources_of
 from headrace._engine.naming import name_here, name_in_task
-from headrace._engine.outcomes import CANCEL, Outcome, drained, is_overdue, of_error
+from headrace._engine.outcomes import (
+    CANCEL,
+    Outcome,
+    drained,
+    is_overdue,
+    noted,
+    of_error,
+)
 from headrace._engine.places import leave
 from headrace._engine.results.planning import plan_of
 from headrace._engine.results.steps import saved_in_task
@@ -327,7 +334,7 @@ def _attempts_here(run: FlowRecord) -> Outcome:
     try:
         outcome = attempts_here(run, _attempt_here, run.scope.reopen)
         plan = plan_of(run)
-        return outcome if plan is None else plan.save(run, outcome)
+        return outcome if plan is None else noted(run, plan.save(run, outcome))
     finally:
         del run, outcome  # see `call_flow`
 

@@ -59,7 +59,7 @@ def kept(run: Any, outcome: Outcome) -> Outcome:
     if places is not None and outcome[0] is _COMPLETED:
         place: _Kept | None = places.get((run.spec.key, run.number))
         if place is not None:
-            place.outcome = outcome
+            place.outcome = _COMPLETED, outcome[1]
     return outcome
 
 

@@ -22,6 +22,7 @@ from headrace._engine.outcomes import (
     Outcome,
     drained,
     must_ask,
+    noted,
     of_error,
     of_value,
 )
@@ -84,17 +85,17 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
         try:
             outcome, may_go_on = _attempt(scheduler, run, face, is_bare=is_bare)
         except BaseException as error:  # noqa: BLE001 - see above
-            outcome = of_error(run, error)
+            outcome = of_error(run, error, apart=True)
         face.leave(run)
     except BaseException as error:  # noqa: BLE001 - see above
         face.leave(run)
-        outcome = of_error(run, error)
+        outcome = of_error(run, error, apart=True)
     if not is_bare:
         outcome = _saved(run, face, outcome)
     if (
         run.spec.retry is not None
         and not isinstance(outcome, _ToAwait)
-        and must_ask(run, outcome[0])
+        and must_ask(run, outcome)
     ):
         outcome, may_go_on = _asked(run, face, outcome)
     call, item = _hand_over, (scheduler, run, face, outcome, may_go_on)
@@ -137,7 +138,7 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
         put_aside(scheduler, run)
     elif type(outcome) is not _ToAwait:
         if not is_late:
-            scheduler.attempt_ended(run, outcome, may_go_on=may_go_on)
+            scheduler.attempt_ended(run, noted(run, outcome), may_go_on=may_go_on)
     elif is_late:
         close = getattr(outcome.awaitable, "close", None)
         if close is not None:
@@ -147,7 +148,7 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
         if failure is None:
             coro = finish_awaitable(run, scheduler, awaitable)
         else:
-            coro = finish_asking(run, scheduler, failure, awaitable)
+            coro = finish_asking(run, scheduler, noted(run, failure), awaitable)
         context = run.context.copy()
         run.handle = context.run(scheduler.spawn, coro, name=run.spec.name)
 
@@ -165,7 +166,7 @@ def _attempt(
     # Looked at after the handle is set, as a cancel sets it before it looks at the
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
-        return of_error(run, RunInterrupted()), False
+        return of_error(run, RunInterrupted(), apart=True), False
     if run.upstreams is not None or not is_bare:
         early = _prepared(scheduler, run, is_bare=is_bare)
         if early is not None:
@@ -228,12 +229,15 @@ def _in_context(
         value = drained(value)
         if is_to_be_awaited(value):
             return _ToAwait(value)
-        # An attempt that was given up leaves no trace in the record.
+        # An attempt that was given up leaves no trace in the record. What is told of this
+        # one is noted on the loop, which may give it up between any two lines here.
         if run.handle is not face:
             return _LATE
-        return of_value(run, value)
+        return of_value(run, value, apart=True)
     except BaseException as error:  # noqa: BLE001 - a body may raise anything
-        return of_error(run, trimmed(error)) if run.handle is face else _LATE
+        if run.handle is not face:
+            return _LATE
+        return of_error(run, trimmed(error), apart=True)
     finally:
         del run  # see `perform`
 
@@ -260,7 +264,7 @@ def _asked(
         refused(run, error)
         return outcome, False
     except BaseException as error:  # noqa: BLE001 - so may it
-        return of_error(run, error), False
+        return of_error(run, error, apart=True), False
 
 
 def _ask(run: TaskFuture[Any], outcome: Outcome) -> Any:

@@ -113,6 +113,6 @@ def end_otherwise(
     run: Any, scheduler: Any, outcome: Outcome
 ) -> Coroutine[Any, Any, None]:
     """The same for any run, at more cost."""
-    if must_ask(run, outcome[0]):
+    if must_ask(run, outcome):
         return finish_asking(run, scheduler, outcome)
     return conclude_in_task(run, scheduler, outcome)

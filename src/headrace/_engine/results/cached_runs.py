@@ -12,7 +12,7 @@ from functools import partial
 from time import time
 from typing import Any, Final
 
-from headrace._engine.outcomes import Outcome, of_error
+from headrace._engine.outcomes import Outcome, Told, of_error, told
 from headrace._engine.results.held_values import HeldValues
 from headrace._engine.results.keys import Complaints, KeyAsker
 from headrace._engine.results.places import store_of
@@ -89,7 +89,7 @@ class CachedRuns:
     # -- before the first attempt ----------------------------------------------------
 
     def at_once(self, run: Any) -> Outcome | None:
-        """What a run gives that was cached, if that is found without waiting.
+        """What a run gives that was cached, not yet noted, if found without waiting.
 
         Else None, and `known` looks again.
         """
@@ -98,7 +98,7 @@ class CachedRuns:
             if not result.asked and self._asked(run, result) is not None:
                 return None
         except BaseException as error:  # noqa: BLE001 - users' code may raise anything
-            return of_error(run, error)
+            return of_error(run, error, apart=True)
         key = result.key
         if (
             key is None
@@ -112,7 +112,7 @@ class CachedRuns:
         return self._opened(run, entry)
 
     def known(self, run: Any) -> Steps:
-        """What a run gives that was cached, if anything: else it has to execute.
+        """What a run gives that was cached, not yet noted; if none, it has to execute.
 
         May be begun again when a run was put aside meanwhile.
         """
@@ -127,7 +127,7 @@ class CachedRuns:
             elif isinstance(error, Exception):
                 self._asker.refuse(run, error)
             else:
-                return of_error(run, error)
+                return of_error(run, error, apart=True)
         if result.key is None or result.refreshes:
             return None
         computes = not self._can_be_shared()
@@ -208,16 +208,14 @@ class CachedRuns:
             self._index.remove(entry.key)
             return None
         except BaseException as error:  # noqa: BLE001 - and raise anything
-            return of_error(run, error)
-        rare = run.rare
-        result = rare.result
+            return of_error(run, error, apart=True)
+        result = result_of(run)
         result.is_cached, result.expires = True, entry.expires
-        rare.name, rare.message = "Cached", entry.message
         if entry.ref is not None and not self.caches.is_object(entry.ref):
             result.ref = ref_of(entry.ref)
         if self._in_hand is not None:
             value = self._in_hand(result.ref, value)
-        return _COMPLETED, value
+        return told(_COMPLETED, value, "Cached", entry.message)
 
     def _value_of(self, entry: CacheEntry) -> Any:
         if entry.inline is not None:
@@ -229,19 +227,26 @@ class CachedRuns:
 
     # -- after an attempt ------------------------------------------------------------
 
-    def put(self, run: Any, value: Any) -> None:
+    def put(self, run: Any, outcome: Outcome) -> None:
         """Cache what a run gave. Blocks, and raises nothing that is an ``Exception``."""
-        result = result_of(run)
+        result, value = result_of(run), outcome[1]
         now, seconds = time(), self._seconds
         result.expires = None if seconds is None else now + seconds
         try:
-            self._index.put(self._made(run, now, *self._place_of(result, value)))
+            place = self._place_of(result, value)
+            self._index.put(self._made(run, _naming(run, outcome), now, *place))
         except Exception as error:  # noqa: BLE001 - users' code may raise anything
             self._complain("%s: its result is not cached: %s", error)
             self.caches.flights.land(run)
 
     def _made(
-        self, run: Any, now: float, inline: bytes | None, ref: str | None, size: int
+        self,
+        run: Any,
+        naming: tuple[str, str | None],
+        now: float,
+        inline: bytes | None,
+        ref: str | None,
+        size: int,
     ) -> CacheEntry:
         result = result_of(run)
         return CacheEntry(
@@ -250,8 +255,8 @@ class CachedRuns:
             expires=result.expires,
             task_key=run.spec.key,
             task_name=run.spec.name,
-            state_name=run.name_of_end(_COMPLETED),
-            message=run.message_of_end(_COMPLETED),
+            state_name=naming[0],
+            message=naming[1],
             inline=inline,
             ref=ref,
             size=size,
@@ -277,6 +282,13 @@ class CachedRuns:
         key = f"cache/{stable_hash(storable_key(result.key))}"
         ref = self._store.save(key, value)
         return None, text_of(ref, is_own=True), ref.size_bytes
+
+
+def _naming(run: Any, outcome: Outcome) -> tuple[str, str | None]:
+    """The name and the message of the state that a run completes in."""
+    if type(outcome) is Told:
+        return outcome.name or _COMPLETED.title(), outcome.message
+    return run.name_of_end(_COMPLETED), run.message_of_end(_COMPLETED)
 
 
 def _result_of_call(call: Callable[[], Any]) -> Callable[[], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from headrace._engine.outcomes import Outcome, of_error
+from headrace._engine.outcomes import Outcome, Told, of_error
 from headrace._engine.results.cached_runs import CachedRuns
 from headrace._engine.results.keys import Complaints
 from headrace._engine.results.places import storage_key_of, store_of
@@ -78,12 +78,13 @@ class ResultPlan:
         """Store and cache what an attempt gave. Blocks, and raises nothing.
 
         Returns:
-            The outcome of the attempt: Failed if what was to be stored could not be.
+            The outcome of the attempt, not yet noted: Failed if what was to be stored
+            could not be.
         """
         try:
             return self._stored(run, outcome)
         except BaseException as error:  # noqa: BLE001 - users' code may raise anything
-            return of_error(run, error, kind=self._kind)
+            return of_error(run, error, kind=self._kind, apart=True)
 
     def _stored(self, run: Any, outcome: Outcome) -> Outcome:
         phase, data = outcome
@@ -98,10 +99,11 @@ class ResultPlan:
             try:
                 result.ref = self._store.save(self._key_of(run), data)
             except Exception as error:  # noqa: BLE001 - users' code may raise anything
-                return _unstored(run, error)
+                return _unstored(error)
         if self._cached is not None and result.key is not None:
-            self._cached.put(run, data)
-        return phase, self._in_hand(result.ref, data)
+            self._cached.put(run, outcome)
+        data = self._in_hand(result.ref, data)
+        return outcome.with_data(data) if type(outcome) is Told else (phase, data)
 
     def _save_error(self, run: Any, error: BaseException) -> None:
         try:
@@ -123,13 +125,12 @@ class ResultPlan:
         return Dropped(self._name) if ref is None else StoredResult(self._store, ref)
 
 
-def _unstored(run: Any, error: Exception) -> Outcome:
+def _unstored(error: Exception) -> Outcome:
     """The outcome of a run whose body completed and whose result was to be stored."""
-    rare = run.rarely()
-    rare.name = rare.message = None
+    told = Told((_FAILED, error))
     # Another attempt would give the same. A storage may be back by then.
-    rare.is_last = not isinstance(error, StorageError)
-    return _FAILED, error
+    told.is_last = not isinstance(error, StorageError)
+    return told
 
 
 def _not_cached(_: object) -> None: ...

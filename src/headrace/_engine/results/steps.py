@@ -15,7 +15,7 @@ from headrace._concurrency.bodies import block_until
 from headrace._concurrency.holding import HELD, while_lent
 from headrace._concurrency.lending import lent_while_awaited
 from headrace._engine.limiting import give_back
-from headrace._engine.outcomes import Outcome, of_error
+from headrace._engine.outcomes import Outcome, noted, of_error
 from headrace._engine.results.walks import Await, Board, Walk
 from headrace._engine.thread_calls import Body, in_pool
 from headrace.exceptions import RunInterrupted
@@ -51,7 +51,7 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
     """What a run in place gives that was cached; None if it has to execute."""
     found: Outcome | None = plan.at_once(run)
     if found is not None:
-        return found
+        return noted(run, found)
     loop = asyncio.get_running_loop()
 
     async def board(key: str) -> bool:
@@ -64,13 +64,14 @@ async def known_in_task(run: Any, plan: Any) -> Outcome | None:
             await (told if held is None else while_lent(held, told))
         return False
 
-    return await _taken(run, plan, board)
+    found = await _taken(run, plan, board)
+    return None if found is None else noted(run, found)
 
 
 async def known_aside(run: Any, plan: Any, scheduler: Any) -> Outcome | None:
     """The same for a submitted run, which is put aside rather than wait: `PUT_ASIDE`.
 
-    Where `has_looked` is not so, and nothing was found at once.
+    Where `has_looked` is not so, and nothing was found at once. Not yet noted.
     """
 
     async def board(key: str) -> bool | None:
@@ -103,15 +104,17 @@ def known_here(
         run: The run.
         plan: Its plan.
         block_on: Waits for a coroutine on the loop of the run.
-        scheduler: That of a submitted run, which is put aside rather than wait.
+        scheduler: That of a submitted run, which is put aside rather than wait, and for
+            which nothing is noted yet.
     """
     if scheduler is not None and has_looked(run):
         return None
     found: Outcome | None = plan.at_once(run)
-    if found is not None:
-        return found
-    found = _taken_here(run, plan, block_on, scheduler)
-    return found if found is not None or scheduler is None else _places_first(run)
+    if found is None:
+        found = _taken_here(run, plan, block_on, scheduler)
+    if scheduler is not None:
+        return found or _places_first(run)
+    return None if found is None else noted(run, found)
 
 
 def _taken_here(
@@ -226,7 +229,7 @@ def preload_inputs(scheduler: Any, run: Any) -> None:
 async def saved_in_task(run: Any, plan: Any, outcome: Outcome) -> Outcome:
     """Store and cache what an attempt gave; see `ResultPlan.save`."""
     saved: Outcome = await _in_thread(run, functools.partial(plan.save, run, outcome))
-    return saved
+    return noted(run, saved)
 
 
 async def _in_thread(run: Any, call: Callable[[], T]) -> T:
