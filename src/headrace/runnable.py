@@ -243,8 +243,9 @@ class Runnable(Hookable, Generic[P, R_co]):
             wait_for = self._before(holder, wait_for)
         given = (args, kwargs, wait_for)
         try:
-            ended = self._doors.acall(holder, spec, given)
-            return outcome_of(await ended, return_state=return_state)
+            return await awaited(
+                self._doors.acall, holder, spec, given, return_state=return_state
+            )
         finally:
             del holder  # see `outcome_of`
 

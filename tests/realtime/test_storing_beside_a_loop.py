@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 from headrace import Runtime, flow, ref, task, task_input_hash
 from headrace.cache_policies import INPUTS
+from headrace.storage import MemoryStorage
 
 pytestmark = [pytest.mark.real_loops, pytest.mark.slow]
 
@@ -87,3 +92,43 @@ async def test_stored_runs_block_no_loop() -> None:
 
     async with Runtime():
         assert await main() == 3 * len(LARGE)
+
+
+class Storage(MemoryStorage):
+    """Notes in which threads it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[int] = []
+
+    @contextmanager
+    def reading(self, key: str) -> Generator[io.BytesIO]:
+        self.readers.append(threading.get_ident())
+        with super().reading(key) as file:
+            yield file
+
+
+@pytest.mark.parametrize("make", [task, flow])
+@pytest.mark.parametrize("is_coroutine", [False, True])
+async def test_what_is_not_in_memory_is_read_beside_the_loop(
+    make: Any, is_coroutine: bool
+) -> None:
+    storage = Storage()
+
+    def plain() -> list[int]:
+        return [1]
+
+    async def coroutine() -> list[int]:
+        return [1]
+
+    options: Any = {"persist_result": True, "cache_result_in_memory": False}
+    fn: Any = coroutine if is_coroutine else plain
+    it: Any = make(result_storage=storage, **options)(fn)
+    async with Runtime():
+        assert await it.acall() == [1]
+        if is_coroutine:
+            assert await it() == [1]
+    assert await it.acall() == [1]
+
+    assert len(storage.readers) == 2 + is_coroutine
+    assert threading.get_ident() not in storage.readers
