@@ -185,6 +185,23 @@ def test_runtimes_share_an_index_that_they_are_given() -> None:
     assert len(calls) == 1
 
 
+@KINDS
+@pytest.mark.parametrize("verb", ["acall", "submit"])
+async def test_how_often_the_index_is_asked(make: Any, verb: str) -> None:
+    cache = MemoryCache()
+    it = task(cache_key_fn=same)(make(lambda: 1))
+
+    async with Runtime(cache=cache):
+        run = getattr(it, verb)
+        await (await run() if verb == "submit" else run())
+        # By who finds nothing, and by who is about to compute: the run that computed
+        # before may have come to its end in between.
+        assert (cache.stats().misses, cache.stats().hits) == (2, 0)
+        await (await run() if verb == "submit" else run())
+
+    assert (cache.stats().misses, cache.stats().hits) == (2, 1)
+
+
 @pytest.mark.rule("CACHE-13")
 @KINDS
 async def test_a_hit_is_a_copy_of_its_own(make: Any) -> None:

@@ -20,6 +20,7 @@ class RunResult:
         expires: Until when it is, in seconds since the epoch; None for ever.
         refreshes: Whether the run did not look at what was cached.
         is_cached: Whether it was given what another run gave.
+        is_missed: Whether it was looked up just now, and is not there.
         flight: With which runs it shares the work: `headrace._engine.results.flights`.
         has_followed: Whether it waited for another run, or does.
         looks_first: Whether it is under limits, and takes no places before it has
@@ -33,7 +34,7 @@ class RunResult:
 
     __slots__ = (
         "asked", "awaited", "expires", "flight", "has_followed", "has_looked", "is_cached",
-        "key", "looks_first", "parts", "ref", "refreshes", "storage_key", "was_told",
+        "is_missed", "key", "looks_first", "parts", "ref", "refreshes", "storage_key", "was_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class RunResult:
         self.expires: float | None = None
         self.refreshes = False
         self.is_cached = False
+        self.is_missed = False
         self.flight: Any = None
         self.has_followed = False
         self.looks_first = False

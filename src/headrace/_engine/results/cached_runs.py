@@ -107,6 +107,7 @@ class CachedRuns:
         ):
             return None
         entry = self._entry(key)
+        result.is_missed = entry is None
         if entry is None or not self._is_short(entry):
             return None
         return self._opened(run, entry)
@@ -131,10 +132,14 @@ class CachedRuns:
         if result.key is None or result.refreshes:
             return None
         computes = not self._can_be_shared()
+        # `at_once` may have looked just now. Who boards a flight looks once more: the one
+        # before may have landed meanwhile, having kept what it gave.
+        is_missed, result.is_missed = result.is_missed, False
         while True:
-            outcome = yield from self._found(run, result.key)
+            outcome = None if is_missed else (yield from self._found(run, result.key))
             if outcome is not None:
                 return outcome
+            is_missed = False
             # Who waited in vain computes: else all of them might, one after the other.
             if computes or (result.has_followed and result.flight is None):
                 self._asker.note_parts(run)
