@@ -362,6 +362,7 @@ async def test_a_thread_that_looks_slowly_sees_the_states_of_that_run(
     async with Runtime():
         submit = hooked(release).submit
         runs.append(await submit(0))
+        assert runs[0].key  # drawn now, not under a lock that the thread may hold
         sys.setprofile(meet)
         try:
             await runs[0]
