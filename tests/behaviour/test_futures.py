@@ -1039,3 +1039,40 @@ def test_a_future_is_made_where_no_loop_runs_and_awaited_where_one_does() -> Non
         return [future.result(), asyncio.run(elsewhere())]
 
     assert program() == [42, 42]
+
+
+@pytest.mark.parametrize(
+    "verb", [asyncio.wait_for, TaskFuture.aresult, TaskFuture.astate]
+)
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_plain_body_lends_its_thread_while_its_own_loop_waits(
+    verb: Callable[..., Any], limit: int | None
+) -> None:
+    handed: list[TaskFuture[int]] = []
+    is_handed = threading.Event()
+
+    @task
+    def needs_a_thread() -> int:
+        return 21
+
+    @task
+    def blocks() -> int:
+        return handed[0].result(timeout=BOUND)
+
+    @task(concurrency_limit=limit)
+    def runs_a_loop() -> Any:
+        async def main() -> Any:
+            async with Runtime():
+                blocked: Any = blocks.submit()
+                future = await double.submit(blocked)
+                await verb(future, None)
+                return await future
+
+        is_handed.wait(BOUND)
+        return asyncio.run(main())
+
+    with Runtime(max_threads=1):
+        run = runs_a_loop.submit()
+        handed.append(needs_a_thread.submit().future)
+        is_handed.set()
+        assert run.result() == 42

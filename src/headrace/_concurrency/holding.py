@@ -90,7 +90,7 @@ async def while_lent(held: Held, awaitable: Awaitable[T]) -> T:
         del held, awaitable  # what was raised leads to this frame
 
 
-def await_lent(held: Held, waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
+def await_lent(held: Held, waiter: Awaitable[None]) -> Generator[Any, None, None]:
     """`while_lent` in an ``__await__``."""
     return while_lent(held, waiter).__await__()
 

@@ -10,8 +10,10 @@ import types
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Final
 
+from headrace._concurrency.bodies import this_face
 from headrace._concurrency.current import holder_here
 from headrace._concurrency.holding import await_lent, held_here
+from headrace._concurrency.lending import lent_while_awaited
 from headrace.circles import begin_wait, end_wait
 from headrace.futures.watching import await_ends
 from headrace.states import FINAL, StateType
@@ -69,8 +71,10 @@ def await_end(run: Any) -> Generator[Any, None, None]:
     waiting = begin_wait((run,)) if is_needed else None
     run.waiters = with_one(run.waiters, waiter)
     held = held_here()
+    # On a loop that a plain body runs in its thread, the run may need that very thread.
+    wait: Any = waiter if this_face() is None else _with_thread_lent(waiter)
     try:
-        yield from waiter if held is None else await_lent(held, waiter)
+        yield from wait if held is None else await_lent(held, wait)
     finally:
         if waiting is not None:
             end_wait(waiting)
@@ -80,3 +84,9 @@ def await_end(run: Any) -> Generator[Any, None, None]:
 
 # The same to be awaited.
 ended: Final[Callable[[Any], Awaitable[None]]] = types.coroutine(await_end)
+
+
+@types.coroutine
+def _with_thread_lent(waiter: asyncio.Future[None]) -> Generator[Any, None, None]:
+    with lent_while_awaited():
+        yield from waiter
