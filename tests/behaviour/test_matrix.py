@@ -84,11 +84,11 @@ VALUES = {"call": 42, "submit": 42, "map": [2, 4, 6]}
 REFUSALS = {
     ("plain", "submit"): (
         "double-0.result() would block the event loop that must do the work: the run "
-        "'double-0' is not done. Write `await future`."
+        "'double-0' is not done. Write `await future.aresult()`."
     ),
     ("coroutine", "submit"): (
         "double-0.value() would block the event loop that must do the work: the run "
-        "'double-0' is not done. Write `await future`."
+        "'double-0' is not done. Write `await future.aresult()`."
     ),
     ("plain", "map"): (
         "map(...).result() would block the event loop that must do the work: the run "
@@ -96,7 +96,7 @@ REFUSALS = {
     ),
     ("coroutine", "map"): (
         "double-2.value() would block the event loop that must do the work: the run "
-        "'double-2' is not done. Write `await future`."
+        "'double-2' is not done. Write `await future.aresult()`."
     ),
 }
 

@@ -165,7 +165,9 @@ class WorkerDied(HeadraceError):
         return (
             f"the worker process {self.pid} {how} while it was running "
             f"{self.task_name!r}. If the system runs out of memory, use fewer workers; "
-            f"look for a crash in a C extension, and for a call of os._exit() or kill."
+            f"look for a crash in a C extension, and for a call of os._exit() or kill. "
+            f"A script that starts workers has to do so below "
+            f"if __name__ == '__main__': as each of them imports it."
         )
 
 

@@ -332,7 +332,9 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
     def _block(self, timeout: float | None, verb: str) -> None:
         if self.phase not in FINAL:
             what = f"{self.name}.{verb}()"
-            block_for_ends([self], timeout, what=what, instead="await future")
+            # Not only `await future`: of what `submit()` gave, that is the future.
+            instead = f"await future.{'astate' if verb == 'wait' else 'aresult'}()"
+            block_for_ends([self], timeout, what=what, instead=instead)
 
     def _read_or_too_late(
         self, timeout: float | None, *, raise_on_failure: bool
