@@ -220,7 +220,11 @@ class CachedRuns:
             result.ref = ref_of(entry.ref)
         if self._in_hand is not None:
             value = self._in_hand(result.ref, value)
-        return told(_COMPLETED, value, "Cached", entry.message)
+        if not run.spec.is_async:
+            return told(_COMPLETED, value, "Cached", entry.message)
+        # On the loop: noted at once, with no object for what is to be told.
+        run.rare.name, run.rare.message = "Cached", entry.message
+        return _COMPLETED, value
 
     def _value_of(self, entry: CacheEntry) -> Any:
         if entry.inline is not None:
