@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from headrace._concurrency.waits import Wait
 
-__all__ = ("Brake", "is_large_value")
+__all__ = ("SMALL", "Brake", "is_large_value")
 
 _MOST_AHEAD: Final = 16
 # For a loop that is held up by others, perhaps until one of these very threads goes on.
@@ -17,7 +17,7 @@ _MOST_SECONDS: Final = 0.1
 _LARGE_BYTES: Final = 64 * 1024
 _LARGE_COUNT: Final = 64
 
-_SMALL: Final = frozenset({int, float, bool, type(None), complex, type, range})
+SMALL: Final = frozenset({int, float, bool, type(None), complex, type, range})
 _OF_BYTES: Final = frozenset({str, bytes, bytearray})
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 
@@ -25,7 +25,7 @@ _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 def is_large_value(value: Any) -> bool:
     """Whether a value may be large, as far as can be seen at once."""
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
-    if kind in _SMALL:
+    if kind in SMALL:
         return False
     if kind in _OF_BYTES:
         return len(value) >= _LARGE_BYTES

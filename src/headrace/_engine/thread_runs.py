@@ -8,7 +8,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._concurrency.brakes import is_large_value
+from headrace._concurrency.brakes import SMALL, is_large_value
 from headrace._concurrency.current import set_holder
 from headrace._engine import naming, stopping
 from headrace._engine.around import around_here
@@ -41,6 +41,8 @@ __all__ = ("is_to_be_awaited", "perform")
 _RUNNING: Final = StateType.RUNNING
 _COMPLETED: Final = StateType.COMPLETED
 _FAILED: Final = StateType.FAILED
+# Compared with instead of isinstance(): it is exactly this, and no `Told`.
+_TUPLE: Final[Any] = tuple
 
 # The outcome of an attempt that was given up, in an abandoned thread: nobody looks.
 _LATE: Final[Outcome] = (StateType.CANCELLED, None)
@@ -99,7 +101,9 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
     ):
         outcome, may_go_on = _asked(run, face, outcome)
     call, item = _hand_over, (scheduler, run, face, outcome, may_go_on)
-    is_large = type(outcome) is tuple and is_large_value(outcome[1])
+    gave: Any = outcome
+    data = gave[1] if type(gave) is _TUPLE else None
+    is_large = type(data) not in SMALL and is_large_value(data)
     if is_large:
         call = _hand_over_large
         scheduler.pools.brake.note()
@@ -110,7 +114,7 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
     finally:
         # An error leads here, by the f_back of the body's frame in its trace. So no
         # frame on the way may lead to the run, which leads to the error.
-        del job, run, outcome, item
+        del job, run, outcome, item, gave, data
     return is_large
 
 
@@ -134,6 +138,10 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
     """On the loop: the attempt has ended in its thread."""
     scheduler, run, face, outcome, may_go_on = item
     is_late = run.handle is not face  # the attempt was given up, and may be retried
+    is_usual = run.rare is None and not is_late and run.spec.hooks is None
+    if is_usual and type(outcome) is _TUPLE and outcome[0] is _COMPLETED:
+        scheduler.finish(run, _COMPLETED, outcome[1])
+        return
     if outcome is PUT_ASIDE:
         put_aside(scheduler, run)
     elif type(outcome) is not _ToAwait:
