@@ -11,6 +11,7 @@ from benchmarks.measure import Figure, Row
 from headrace import Runtime, flow
 
 TIMES = 20_000
+FLOWS_WITH_A_RUN = 200
 
 
 async def bare_one_by_one() -> None:
@@ -78,7 +79,7 @@ async def plain_flows() -> None:
 
 
 async def plain_flows_with_a_run() -> None:
-    for _ in range(200):
+    for _ in range(FLOWS_WITH_A_RUN):
         submits_once()
 
 
@@ -89,7 +90,7 @@ async def plain_flows_with_a_run_later() -> Figure:
     gc.collect()
     began = time.perf_counter()
     await plain_flows_with_a_run()
-    return Figure((time.perf_counter() - began) / 200 * 1e6)
+    return Figure((time.perf_counter() - began) / FLOWS_WITH_A_RUN * 1e6)
 
 
 async def coroutine_flows() -> None:
@@ -163,7 +164,7 @@ def rows() -> list[Row]:
         Row(
             name="plain flow, one submit",
             ours=plain_flows_with_a_run,
-            size=200,
+            size=FLOWS_WITH_A_RUN,
             budget=1_000,
             kind="alone",
         ),

@@ -162,8 +162,11 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
 
 
 def _hand_over_large(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
-    _hand_over(item)
-    item[0].pools.brake.release()
+    try:
+        _hand_over(item)
+    finally:
+        # Else each error here would let threads run ahead by one value less, for good.
+        item[0].pools.brake.release()
 
 
 def _attempt(

@@ -37,7 +37,6 @@ log: Final = logging.getLogger("headrace.futures")
 R_co = TypeVar("R_co", covariant=True)
 
 _COMPLETED: Final = StateType.COMPLETED
-_PENDING: Final = StateType.PENDING
 
 
 class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
