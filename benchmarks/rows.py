@@ -13,6 +13,7 @@ from benchmarks import (
     sizes,
     starts,
     streams,
+    values,
 )
 from benchmarks.measure import Row
 
@@ -33,6 +34,7 @@ def rows() -> list[Row]:
         loads,
         sizes,
         starts,
+        values,
     )
     each = [row for module in modules for row in module.rows()]
     return each + calls.rows_of_later()

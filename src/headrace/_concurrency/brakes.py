@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from itertools import repeat
 from typing import Any, Final
 
 from headrace._concurrency.waits import Wait
 
-__all__ = ("SMALL", "Brake", "is_large_value")
+__all__ = ("SMALL", "Brake", "weight_of")
 
-_MOST_AHEAD: Final = 16
+# In units: of 8 values known to be large, or of 128 of which nothing is known.
+_MOST_AHEAD: Final = 128
+_LARGE: Final = 16
+_UNKNOWN: Final = 1
 # For a loop that is held up by others, perhaps until one of these very threads goes on.
 _MOST_SECONDS: Final = 0.1
 # Less is not worth a look: numbers, short texts, small containers.
@@ -22,51 +26,64 @@ _OF_BYTES: Final = frozenset({str, bytes, bytearray})
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 
 
-def is_large_value(value: Any) -> bool:
-    """Whether a value may be large, as far as can be seen at once."""
+def weight_of(value: Any) -> int:
+    """How much a value weighs in `Brake`, as far as can be seen at once; 0 if little."""
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in SMALL:
-        return False
+        return 0
     if kind in _OF_BYTES:
-        return len(value) >= _LARGE_BYTES
-    return kind not in _CONTAINERS or len(value) >= _LARGE_COUNT
+        return _LARGE if len(value) >= _LARGE_BYTES else 0
+    if kind in _CONTAINERS:
+        return _LARGE if len(value) >= _LARGE_COUNT else 0
+    try:
+        return _LARGE if memoryview(value).nbytes >= _LARGE_BYTES else 0
+    except Exception:  # noqa: BLE001 - from 3.12 on, this may be code of its own
+        return _UNKNOWN
 
 
 class Brake:
-    """Counts the large values that the loop has not come to; see `hold`.
+    """Weighs the large values that the loop has not come to; see `hold`.
 
     Many threads that compute leave the loop little of the interpreter's lock: it would
     fall behind by thousands of values, each kept until its run has ended there.
+
+    Attributes:
+        ahead: One for each unit of their weight.
     """
 
-    __slots__ = ("_ahead", "_held")
+    __slots__ = ("_held", "ahead")
 
     def __init__(self) -> None:
         # Of both, adding and removing is one step for all threads.
-        self._ahead: deque[None] = deque()
+        self.ahead: deque[None] = deque()
         self._held: deque[Wait] = deque()
 
-    def note(self) -> None:
+    def note(self, weight: int) -> None:
         """Another large value is handed over. Any thread."""
-        self._ahead.append(None)
+        self.ahead.extend(repeat(None, weight))
 
     def hold(self) -> None:
         """Block this thread while too many values are ahead; not for long."""
-        if len(self._ahead) < _MOST_AHEAD:
+        ahead, held = self.ahead, self._held
+        if len(ahead) < _MOST_AHEAD:
             return
-        wait = Wait()
-        self._held.append(wait)
-        if len(self._ahead) >= _MOST_AHEAD:
-            wait.block(_MOST_SECONDS, None)
-        with contextlib.suppress(ValueError):  # as it is where `release` ended it
-            self._held.remove(wait)
+        is_over = False
+        while not is_over and len(ahead) >= _MOST_AHEAD:
+            wait = Wait()
+            held.append(wait)
+            if len(ahead) >= _MOST_AHEAD:
+                is_over = not wait.block(_MOST_SECONDS, None)
+            with contextlib.suppress(ValueError):  # as it is where it was let go
+                held.remove(wait)
+        # What follows may be small values, which let nobody go.
+        self._let_go()
 
-    def release(self) -> None:
+    def release(self, weight: int) -> None:
         """The loop has come to one: another may follow. On the loop."""
-        self._ahead.pop()
-        # One for each; but those that follow may give small values, after which
-        # nobody comes here.
-        most = 1 if self._ahead else len(self._held)
-        with contextlib.suppress(IndexError):  # one has just gone on by itself
-            for _ in range(most):
-                self._held.popleft().end()
+        for _ in range(weight):
+            self.ahead.pop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(IndexError):  # nobody is held
+            self._held.popleft().end()

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from headrace._concurrency.bodies import ThreadFace, set_face
+from headrace._concurrency.brakes import Brake
 from headrace._concurrency.waits import Wait
 from headrace.exceptions import DeadlockError
 
@@ -60,10 +61,9 @@ class Threads(Generic[J]):
 
     Args:
         perform: Runs one job; it must hand over the outcome itself, and raise nothing.
-            What it gives says whether to call `hold` before the next.
         limit: Most bodies that run at once.
         lent_limit: Most threads that may wait in headrace calls at once.
-        hold: Blocks a thread that is too far ahead of the loop.
+        brake: Holds a thread back, before a job, while too much is ahead of the loop.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Threads(Generic[J]):
         perform: Callable[[J, ThreadFace], object],
         limit: int,
         lent_limit: int,
-        hold: Callable[[], object] = lambda: None,
+        brake: Brake | None = None,
     ) -> None:
         self._perform = perform
-        self._hold = hold
+        self._brake = brake or Brake()
         self._limit = limit
         self._lent_limit = lent_limit
         self._jobs: SimpleQueue[J | None] = SimpleQueue()
@@ -233,19 +233,20 @@ class Threads(Generic[J]):
         """The life of one worker thread."""
         face = worker.face = ThreadFace(self)
         set_face(face)
+        brake, ahead = self._brake, self._brake.ahead
         while (job := self._jobs.get()) is not None:
             worker.claims.add(job)
             # Set before `_counts` is read, as `lend` sets that before it looks at
             # jobs: one of the two sees the other.
             worker.job = job
+            if ahead:
+                brake.hold()
             if self._counts:
                 self._wait_for_slot(worker)
-            is_ahead = self._perform(job, face)
+            self._perform(job, face)
             if not self._goes_on(worker, job):
                 return
             del job  # an idle thread keeps nothing of its last job alive
-            if is_ahead:
-                self._hold()
         with self._lock:
             self._leave(worker)
         self._jobs.put(None)

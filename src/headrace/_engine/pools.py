@@ -66,7 +66,7 @@ class Pools:
             self._perform,
             limit or self._host.max_threads,
             self._host.settings.max_lent_threads,
-            self.brake.hold,
+            self.brake,
         )
         self._all.append(threads)
         return threads

@@ -8,7 +8,7 @@ from time import time
 from typing import Any, Final
 
 from headrace._concurrency.bodies import ThreadFace
-from headrace._concurrency.brakes import SMALL, is_large_value
+from headrace._concurrency.brakes import SMALL, weight_of
 from headrace._concurrency.current import set_holder
 from headrace._engine import naming, stopping
 from headrace._engine.around import around_here
@@ -65,21 +65,17 @@ class _ToAwait:
         self.outcome = outcome
 
 
-def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
-    """Do one job of the pool, and hand its outcome to the loop. Raises nothing.
-
-    Returns:
-        Whether what it gave may be large.
-    """
+def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
+    """Do one job of the pool, and hand its outcome to the loop. Raises nothing."""
     if type(job) is ThreadCall:
         job(face)
-        return False
+        return
     run: TaskFuture[Any] = job
     try:
         # Whoever removes it owns it: this thread, or a cancel on the loop.
         scheduler.dispatched.remove(run)
     except KeyError:
-        return False
+        return
     face.enter(run)
     is_bare, may_go_on = run.spec.is_bare and run.scope.is_bare, True
     # An interrupt may come between any two of our bytecodes, but only one ever comes.
@@ -100,22 +96,23 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> bool:
         and must_ask(run, outcome)
     ):
         outcome, may_go_on = _asked(run, face, outcome)
-    call, item = _hand_over, (scheduler, run, face, outcome, may_go_on)
+    call: Any = _hand_over
+    item: Any = (scheduler, run, face, outcome, may_go_on)
     gave: Any = outcome
     data = gave[1] if type(gave) is _TUPLE else None
-    is_large = type(data) not in SMALL and is_large_value(data)
-    if is_large:
-        call = _hand_over_large
-        scheduler.pools.brake.note()
+    # The set is looked at here too: it saves most runs the call.
+    weight = 0 if type(data) in SMALL else weight_of(data)
+    if weight:
+        scheduler.pools.brake.note(weight)
+        call, item = _hand_over_large, (weight, item)
     try:
         scheduler.call(call, item)
     except RuntimeError:
-        return False  # the loop has closed: nobody is left to tell
+        return  # the loop has closed: nobody is left to tell
     finally:
         # An error leads here, by the f_back of the body's frame in its trace. So no
         # frame on the way may lead to the run, which leads to the error.
         del job, run, outcome, item, gave, data
-    return is_large
 
 
 def _saved(
@@ -134,7 +131,7 @@ def _saved(
     return kept(run, outcome)
 
 
-def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
+def _hand_over(item: tuple[Any, ...]) -> None:
     """On the loop: the attempt has ended in its thread."""
     scheduler, run, face, outcome, may_go_on = item
     is_late = run.handle is not face  # the attempt was given up, and may be retried
@@ -161,12 +158,13 @@ def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None
         run.handle = context.run(scheduler.spawn, coro, name=run.spec.name)
 
 
-def _hand_over_large(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
+def _hand_over_large(weighed: tuple[int, tuple[Any, ...]]) -> None:
+    weight, item = weighed
     try:
         _hand_over(item)
     finally:
         # Else each error here would let threads run ahead by one value less, for good.
-        item[0].pools.brake.release()
+        item[0].pools.brake.release(weight)
 
 
 def _attempt(
