@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from time import time
 from typing import Any, Final
 
@@ -77,34 +78,37 @@ def perform(scheduler: Any, job: Any, face: ThreadFace) -> None:
     except KeyError:
         return
     face.enter(run)
-    is_bare, may_go_on = run.spec.is_bare and run.scope.is_bare, True
+    spec = run.spec
+    is_bare, may_go_on = spec.is_bare and run.scope.is_bare, True
     # An interrupt may come between any two of our bytecodes, but only one ever comes.
     try:
         try:
-            outcome, may_go_on = _attempt(scheduler, run, face, is_bare=is_bare)
+            is_usual = is_bare and spec.is_single and scheduler.announcer is None
+            # Before what is rare is looked at; see `_attempt`.
+            run.handle = face
+            if is_usual and run.upstreams is None and run.rare is None:
+                # `_attempt` of most runs, without a call.
+                run.attempts += 1
+                run.started, run.phase = time(), _RUNNING
+                outcome = run.context.copy().run(_in_context, run, face, is_bare)
+            else:
+                outcome, may_go_on = _attempt(scheduler, run, face, is_bare=is_bare)
         except BaseException as error:  # noqa: BLE001 - see above
             outcome = of_error(run, error, apart=True)
         face.leave(run)
     except BaseException as error:  # noqa: BLE001 - see above
         face.leave(run)
         outcome = of_error(run, error, apart=True)
-    if not is_bare:
-        outcome = _saved(run, face, outcome)
-    if (
-        run.spec.retry is not None
-        and not isinstance(outcome, _ToAwait)
-        and must_ask(run, outcome)
-    ):
-        outcome, may_go_on = _asked(run, face, outcome)
-    call: Any = _hand_over
-    item: Any = (scheduler, run, face, outcome, may_go_on)
+    if not (is_bare and spec.retry is None):
+        outcome, may_go_on = _followed_up(run, face, outcome, is_bare, may_go_on)
     gave: Any = outcome
-    data = gave[1] if type(gave) is _TUPLE else None
-    # The set is looked at here too: it saves most runs the call.
-    weight = 0 if type(data) in SMALL else weight_of(data)
-    if weight:
-        scheduler.pools.brake.note(weight)
-        call, item = _hand_over_large, (weight, item)
+    phase, data = gave if type(gave) is _TUPLE else (None, None)
+    call: Any = _hand_over_value
+    item: Any = run, face, data
+    if phase is not _COMPLETED:
+        call, item = _hand_over, (scheduler, run, face, outcome, may_go_on)
+    if type(data) not in SMALL:
+        call, item = _weighed(scheduler, data, call, item)
     try:
         scheduler.call(call, item)
     except RuntimeError:
@@ -131,14 +135,22 @@ def _saved(
     return kept(run, outcome)
 
 
-def _hand_over(item: tuple[Any, ...]) -> None:
+def _hand_over_value(item: tuple[TaskFuture[Any], ThreadFace, Any]) -> None:
+    """On the loop: the attempt has given a value. Small, as many may be on their way."""
+    run, face, value = item
+    if run.handle is not face:
+        return  # the attempt was given up
+    scheduler = run.scope.scheduler
+    if run.rare is None and run.spec.hooks is None:
+        scheduler.finish(run, _COMPLETED, value)
+    else:
+        scheduler.attempt_ended(run, (_COMPLETED, value))
+
+
+def _hand_over(item: tuple[Any, TaskFuture[Any], ThreadFace, Any, bool]) -> None:
     """On the loop: the attempt has ended in its thread."""
     scheduler, run, face, outcome, may_go_on = item
     is_late = run.handle is not face  # the attempt was given up, and may be retried
-    is_usual = run.rare is None and not is_late and run.spec.hooks is None
-    if is_usual and type(outcome) is _TUPLE and outcome[0] is _COMPLETED:
-        scheduler.finish(run, _COMPLETED, outcome[1])
-        return
     if outcome is PUT_ASIDE:
         put_aside(scheduler, run)
     elif type(outcome) is not _ToAwait:
@@ -158,21 +170,31 @@ def _hand_over(item: tuple[Any, ...]) -> None:
         run.handle = context.run(scheduler.spawn, coro, name=run.spec.name)
 
 
-def _hand_over_large(weighed: tuple[int, tuple[Any, ...]]) -> None:
-    weight, item = weighed
+def _weighed(
+    scheduler: Any, data: Any, call: Callable[[Any], None], item: Any
+) -> tuple[Callable[[Any], None], Any]:
+    """What to call on the loop, and with what, where the data may be large."""
+    weight = weight_of(data)
+    if not weight:
+        return call, item
+    scheduler.pools.brake.note(weight)
+    return _hand_over_large, (scheduler, weight, call, item)
+
+
+def _hand_over_large(weighed: tuple[Any, int, Callable[[Any], None], Any]) -> None:
+    scheduler, weight, call, item = weighed
     try:
-        _hand_over(item)
+        call(item)
     finally:
         # Else each error here would let threads run ahead by one value less, for good.
-        item[0].pools.brake.release(weight)
+        scheduler.pools.brake.release(weight)
 
 
 def _attempt(
     scheduler: Any, run: TaskFuture[Any], face: ThreadFace, *, is_bare: bool
 ) -> tuple[Any, bool]:
     """One attempt, in this thread: its outcome, and whether a retry is allowed."""
-    run.handle = face
-    # Looked at after the handle is set, as a cancel sets it before it looks at the
+    # Looked at after the handle was set, as a cancel sets it before it looks at the
     # handle: one of the two sees the other.
     if run.rare is not None and run.rare.stop is not None:
         return of_error(run, RunInterrupted(), apart=True), False
@@ -256,10 +278,20 @@ def is_to_be_awaited(value: object) -> bool:
     return inspect.isawaitable(value) and not isinstance(value, _VALUES)
 
 
-def _asked(
-    run: TaskFuture[Any], face: ThreadFace, outcome: Outcome
+def _followed_up(
+    run: TaskFuture[Any],
+    face: ThreadFace,
+    outcome: Outcome | _ToAwait,
+    is_bare: bool,
+    may_go_on: bool,
 ) -> tuple[Outcome | _ToAwait, bool]:
-    """Ask the user's condition, in this thread, whether there is another attempt."""
+    """Save the outcome of a body, and ask whether it is to be tried again."""
+    if not is_bare:
+        outcome = _saved(run, face, outcome)
+    if run.spec.retry is None or isinstance(outcome, _ToAwait):
+        return outcome, may_go_on
+    if not must_ask(run, outcome):
+        return outcome, may_go_on
     context = run.context
     if context is None or run.handle is not face:
         return _LATE, False
