@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 # Of every kind of future: those of coroutine tasks give something to await.
 _block_for_state: Final = TaskFuture[Any].wait
+_NEW: Final = object.__new__
 _block_for_states: Final = FutureList[Any, Any].wait
 
 
@@ -137,7 +138,10 @@ class Schedulable(Runnable[P, R_co]):
                 run = submitting.submit_run(holder, spec, args, kwargs, wait_for)
         if return_state:
             return _block_for_state(run) if is_plain_code() else run.astate()
-        return AsyncSubmission(run) if spec.is_async else Submission(run)
+        kind: Any = AsyncSubmission if spec.is_async else Submission
+        submission = _NEW(kind)  # to call a class that has a constructor takes longer
+        submission.future = run
+        return submission
 
     @overload
     def map(

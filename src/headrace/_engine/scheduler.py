@@ -5,8 +5,8 @@ The hot path. Everything here happens on one loop's thread. What it rests on:
 * A queued run is one record: no asyncio task, no coroutine, no context of its own.
 * A started coroutine run is one ``asyncio.Task`` that no other run shares, so
   ``current_task()``, ``asyncio.timeout``, cancel scopes and ``cancel()`` just work.
-* At most `WINDOW` tasks exist that have not taken their first step; each first step
-  starts the next queued run. So a map of any size keeps few young objects alive, and
+* At most `WINDOW` tasks exist that have not taken their first step; when few are left,
+  first steps start the next queued runs. So a map of any size keeps few young objects alive, and
   the loop is never held for more than that many first steps.
 * A plain run is a job of the worker threads and no asyncio task at all.
 * A run that waits (for inputs, for a retry) is a record and at most a timer.
@@ -110,7 +110,7 @@ class Scheduler:
         ways = ways_to_note(host.log, is_derived=host.is_derived)
         self.keep, self.kept_whole, self.not_noted = ways
         self.until_trim = TRIM_AFTER
-        self.waker = Waker(loop, self._inputs_ended)
+        self.waker = Waker(loop, self._inputs_ended, self.admit)
         self.wake = self.waker.wake
 
     def is_here(self) -> bool:
@@ -388,7 +388,7 @@ class Scheduler:
         scope.open -= 1
         if run.waiters is not None:
             self.wake(run)
-        if scope.on_idle is not None:
+        if scope.on_idle is not None and not scope.open:
             scope.check_idle()
 
     def cancel(self, run: TaskFuture[Any]) -> None:

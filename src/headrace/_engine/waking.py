@@ -9,13 +9,16 @@ from time import perf_counter
 from typing import Any, Final
 
 from headrace._concurrency.slices import SLICE_SECONDS
+from headrace._engine.inputs import ALONE
 from headrace.futures import AsyncTaskFuture, TaskFuture
+from headrace.futures.resolve import ATOMS
 from headrace.futures.waiters import each_of
 from headrace.states import StateType
 
 __all__ = ("Waker",)
 
 _PENDING: Final = StateType.PENDING
+_COMPLETED: Final = StateType.COMPLETED
 _FUTURE: Final[Any] = asyncio.Future
 # Methods of a type of C code that has a dict are not specialised on 3.11.
 _is_done: Final[Callable[[Any], bool]] = _FUTURE.done
@@ -29,17 +32,20 @@ class Waker:
     Args:
         loop: The loop.
         inputs_ended: Called with a run when nothing is left that it waits for.
+        admit: Called instead where it waited for one run alone, whose value is there.
     """
 
-    __slots__ = ("_inputs_ended", "_loop", "_waking", "_woken")
+    __slots__ = ("_admit", "_inputs_ended", "_loop", "_waking", "_woken")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         inputs_ended: Callable[[TaskFuture[Any]], object],
+        admit: Callable[[TaskFuture[Any]], object],
     ) -> None:
         self._loop = loop
         self._inputs_ended = inputs_ended
+        self._admit = admit
         self._woken: deque[tuple[Any, Sequence[Any]]] = deque()
         self._waking = False
 
@@ -60,6 +66,15 @@ class Waker:
             return
         if waiters is None:
             return
+        if kind in _RUNS and not self._waking and run.phase is _COMPLETED:
+            # As in a chain: what follows, without a look at what others have.
+            is_alone = waiters.rare is None and type(waiters.upstreams) is ALONE
+            if is_alone and type(run.outcome) in ATOMS:
+                waiters.args, waiters.upstreams = (run.outcome,), None
+                waiters.missing = 0
+                waiters.scope.waiting.discard(waiters)
+                self._admit(waiters)
+                return
         # Inside another wake only queue: a long chain of runs that are held back one
         # by the other must not use up the stack.
         if self._waking or kind is list:
