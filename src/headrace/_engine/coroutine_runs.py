@@ -42,7 +42,7 @@ _COMPLETED: Final = StateType.COMPLETED
 
 # So many first steps are still due when more runs are started, up to the window: one
 # run in place of each that began took a tenth longer.
-_FEW_STARTING: Final = 32
+_FEW_STARTING: Final = 16
 
 
 class _Gate:

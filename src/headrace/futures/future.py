@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, Literal, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
+from headrace._concurrency.current import holder_here
 from headrace._concurrency.loops import is_asyncio_task
 from headrace._text import one_line, shown
 from headrace.futures.advice import (
@@ -37,6 +38,7 @@ log: Final = logging.getLogger("headrace.futures")
 R_co = TypeVar("R_co", covariant=True)
 
 _COMPLETED: Final = StateType.COMPLETED
+_PENDING: Final = StateType.PENDING
 
 
 class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
@@ -107,7 +109,13 @@ class TaskFuture(Record, Generic[R_co], metaclass=ABCMeta):
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if self.phase not in FINAL:
-            yield from await_end(self)
+            # As `await_end`, which makes one generator more.
+            if self.handle is not None and self.phase is _PENDING:
+                holder = holder_here(None)
+                if holder is None or not holder.has_dependants:
+                    yield
+            if self.phase not in FINAL:
+                yield from await_end(self)
         if self.phase is _COMPLETED:
             self.seen = True
             value: R_co = self.outcome
