@@ -12,6 +12,7 @@ __all__ = (
     "coroutine_form",
     "is_coroutine_callable",
     "is_of_module",
+    "misfit",
     "name_of",
     "named",
 )
@@ -59,6 +60,20 @@ def is_of_module(fn: Callable[..., Any]) -> bool:
         and fn.__closure__ is None
         and "<locals>" not in fn.__qualname__
     )
+
+
+def misfit(fn: Callable[..., Any], count: int) -> str | None:
+    """Why it cannot be called with so many arguments by position.
+
+    None if it can, or, as a builtin may, does not tell its signature.
+    """
+    try:
+        inspect.signature(fn).bind(*[None] * count)
+    except ValueError:
+        return None
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def coroutine_form(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
-from headrace.callables import is_coroutine_callable, name_of
+from headrace.callables import is_coroutine_callable, misfit, name_of
 from headrace.states import StateType
 
 __all__ = ("HOOKS", "Hook", "HookFn", "Hooks")
@@ -126,14 +125,11 @@ def _hook(name: str, noun: str, option: str, fn: object) -> Hook:
             f"{name}: {option} holds {fn!r}, which cannot be called. Give functions "
             f"of ({noun}, {noun}_run, state)."
         )
-    try:
-        inspect.signature(fn).bind(None, None, None)
-    except ValueError:
-        pass  # a builtin that does not tell its signature
-    except TypeError as mismatch:
+    reason = misfit(fn, 3)
+    if reason is not None:
         raise TypeError(
             f"{name}: the hook {name_of(fn)} in {option} cannot be called with three "
-            f"arguments ({mismatch}). Hooks are called as hook({noun}, {noun}_run, "
+            f"arguments ({reason}). Hooks are called as hook({noun}, {noun}_run, "
             f"state), by position."
-        ) from None
+        )
     return Hook(fn, name_of(fn), is_coroutine_callable(fn))

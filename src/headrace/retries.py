@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._values import Value
+from headrace.callables import misfit, name_of
 
 __all__ = (
     "MAX_DELAYS",
@@ -121,6 +122,13 @@ class RetryPolicy(Value):
                 f"{task_name}: retry_condition_fn must be a function of the task, the "
                 f"run and the state, not {condition!r}. Write "
                 f"retry_condition_fn=lambda task, run, state: ..."
+            )
+        reason = None if retry_condition_fn is None else misfit(retry_condition_fn, 3)
+        if reason is not None:
+            raise TypeError(
+                f"{task_name}: the retry_condition_fn {name_of(condition)} cannot be "
+                f"called with three arguments ({reason}). It is called as fn(task, "
+                f"task_run, state), by position."
             )
         return cls(
             retries=retries,

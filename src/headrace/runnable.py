@@ -171,9 +171,12 @@ class Runnable(Hookable, Generic[P, R_co]):
                     self._doors.call_coroutine(holder, spec, given),
                     return_state=return_state,
                 )
-            return awaited(
+            coro = awaited(
                 self._doors.wait, holder, spec, given, return_state=return_state
             )
+            # What Python and asyncio call it, as when nobody has awaited it.
+            coro.__qualname__ = spec.name
+            return coro
         finally:
             del holder  # see `outcome_of`
 

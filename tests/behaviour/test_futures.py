@@ -469,6 +469,18 @@ async def test_a_timeout_that_is_negative_or_no_number_is_refused(
                 await awaited(timeout)
 
 
+async def test_a_timeout_that_is_no_number_at_all_is_refused() -> None:
+    wrong: Any = "5"
+    async with Runtime():
+        future = await double.submit(1)
+        await future
+
+        with pytest.raises(TypeError, match="timeout='5' is no number"):
+            future.value(wrong)
+        with pytest.raises(TypeError, match="timeout='5' is no number"):
+            await future.aresult(wrong)
+
+
 async def test_waits_that_ran_out_or_were_cancelled_leave_nothing_in_the_run() -> None:
     async with Runtime():
         future = await sleep_for.submit(10)

@@ -552,3 +552,26 @@ def test_any_object_with_the_method_is_an_observer() -> None:
     calls: Callable[[StateChanged], None] = listener.on_event
 
     assert callable(calls)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([3], r"3 is no observer.*on_event\(event\)"),
+        ([Listener], "is no observer"),
+        (3, "must be a list of observers"),
+        (Listener(), "must be a list of observers"),
+    ],
+)
+def test_what_is_no_observer_is_refused_when_the_runtime_is_made(
+    given: Any, said: str
+) -> None:
+    with pytest.raises(TypeError, match=said):
+        Runtime(observers=given)
+
+
+def test_observers_may_come_from_an_iterator() -> None:
+    listener = Listener()
+    with Runtime(observers=iter([listener])):
+        assert double_plainly.submit(1).result() == 2
+    assert [*listener.heard.values()] == [GOOD]

@@ -164,6 +164,7 @@ def test_what_makes_no_sense_is_refused_by_the_decorator(
         ("result_storage_key", 5, TypeError, "is no text"),
         ("result_storage_key", "{task}", InvalidStorageKey, "'task' alone"),
         ("cache_key_fn", "key", TypeError, "cache_key_fn='key' is no function"),
+        ("cache_key_fn", lambda context: "x", TypeError, "called with two arguments"),
         ("cache_key_fn", INPUTS - "y", ValueError, "'y'.*no such parameter"),
         ("cache_expiration", 60, TypeError, "cache_expiration=60 is no timedelta"),
         ("refresh_cache", "no", TypeError, "refresh_cache='no'"),

@@ -201,6 +201,28 @@ def test_a_timeout_that_makes_no_sense_is_refused(
         verb([], timeout)
 
 
+@pytest.mark.parametrize("verb", [headrace.wait, headrace.as_completed])
+def test_what_is_neither_futures_nor_a_number_is_refused_with_advice(
+    verb: Callable[..., Any],
+) -> None:
+    with pytest.raises(TypeError, match=r"an iterable of futures, not 3.*what map"):
+        verb(3)
+    with pytest.raises(TypeError, match=r"timeout='5' is no number.*seconds"):
+        verb([], "5")
+
+
+@pytest.mark.parametrize("verb", [headrace.wait, headrace.as_completed])
+def test_what_an_iterator_of_futures_raises_is_raised_as_it_is(
+    verb: Callable[..., Any],
+) -> None:
+    def broken() -> Iterator[Any]:
+        yield from ()
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$"):
+        verb(broken())
+
+
 def test_futures_of_two_runtimes_can_be_waited_for_at_once() -> None:
     release = threading.Event()
     first, second = Runtime(), Runtime()

@@ -171,22 +171,38 @@ async def test_local_functions_generators_and_futures_work() -> None:
     assert await main() == [[0, 1, 2], os.getpid()]
 
 
-@pytest.mark.parametrize("what", ["argument", "result", "exception"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "argument 2",
+        "the argument 'named'",
+        "the function",
+        "the result",
+        "the exception",
+    ],
+)
 async def test_what_cannot_be_pickled_is_named(what: str) -> None:
+    lock = threading.Lock()
+    in_closure = lock if what == "the function" else None
+
     @task(name="use")
-    def use(given: object) -> Any:
-        if what == "result":
+    def use(first: int, given: object, named: object = None) -> Any:
+        if what == "the result":
             return threading.Lock()
-        if what == "exception":
+        if what == "the exception":
             raise ValueError(threading.Lock())
-        return given
+        return [first, given, named, in_closure]
 
     @flow(task_runner=two())
     async def main() -> Any:
-        given = threading.Lock() if what == "argument" else None
-        return await (await use.submit(given))
+        given = lock if what == "argument 2" else None
+        named = lock if what == "the argument 'named'" else None
+        return await (await use.submit(1, given, named=named))
 
-    with pytest.raises(NotPicklable, match=r"of 'use-0'.*cannot pickle"):
+    kind = "function" if what == "the function" else r"\w+"
+    with pytest.raises(
+        NotPicklable, match=rf"^{what} of 'use-0', of type {kind},.*cannot pickle"
+    ):
         await main()
 
 

@@ -255,3 +255,11 @@ def test_a_condition_is_anything_that_can_be_called(condition: Any) -> None:
 def test_a_condition_that_cannot_be_called_is_refused() -> None:
     with pytest.raises(TypeError, match=r"load: retry_condition_fn must be a function"):
         policy(retry_condition_fn="always")
+
+
+@pytest.mark.parametrize("condition", [lambda: True, lambda state: True])
+def test_a_condition_that_takes_other_arguments_is_refused(condition: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"load: .* called with three arguments .*state"
+    ):
+        policy(retry_condition_fn=condition)

@@ -154,8 +154,8 @@ class _Worker:
         try:
             payload = _dumps((_by_name(fn), args, dict(kwargs)))
         except Exception as error:
-            types = ", ".join(type(arg).__name__ for arg in (*args, *kwargs.values()))
-            raise NotPicklable(name, "the call", types, _told(error)) from error
+            what, type_name = _culprit(fn, args, kwargs)
+            raise NotPicklable(name, what, type_name, _told(error)) from error
         pipe, process = self._started()
         try:
             pipe.send_bytes(payload)
@@ -224,6 +224,20 @@ class _Named:
 
 def _looked_up(module: Any, named: _Named) -> Any:
     return operator.attrgetter(f"{named.name}.fn")(module)
+
+
+def _culprit(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Which part of a call cannot be pickled, and its type."""
+    parts = [(f"argument {number}", arg) for number, arg in enumerate(args, start=1)]
+    parts += [(f"the argument {name!r}", value) for name, value in kwargs.items()]
+    for what, value in parts:
+        try:
+            _dumps(value)
+        except Exception:  # noqa: BLE001 - the `__reduce__` of a user's class may raise
+            return what, type(value).__name__
+    return "the function", type(fn).__name__
 
 
 def _by_name(fn: Callable[..., Any]) -> Callable[..., Any] | _Named:

@@ -239,7 +239,8 @@ def attempts_here(
                 return outcome
             now = time()
             delay = retry_delay(run, random, now)
-            if delay and _holds_loop(run.scope):
+            # A plain flow has its own loop, and blocks this thread whatever it waits for.
+            if delay and not run.is_flow and _holds_loop(run.scope):
                 return _FAILED, _blocked_by_retry(run, delay)
             prepare_retry(run, outcome[1], now, delay)
             announce(run)

@@ -26,8 +26,9 @@ from headrace.futures.advice import (
     warn_of_truth,
 )
 from headrace.futures.stored import preload
+from headrace.futures.timeouts import checked_timeout
 from headrace.futures.waiters import await_end, each_of, ended, with_one, without
-from headrace.futures.watching import await_ends, block_for_ends, checked_timeout
+from headrace.futures.watching import await_ends, block_for_ends
 from headrace.runs import Record, TaskRun
 from headrace.states import FINAL, State, StateType, StoredData, in_hand
 

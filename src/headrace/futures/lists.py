@@ -21,11 +21,11 @@ from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
 from headrace.futures.stored import preload
 from headrace.futures.submission import SUBMITS_IN_A_ROW
+from headrace.futures.timeouts import checked_timeout
 from headrace.futures.watching import (
     Watched,
     await_ends,
     block_for_ends,
-    checked_timeout,
     in_turns,
 )
 from headrace.states import FINAL, State, StateType

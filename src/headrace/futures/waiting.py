@@ -25,11 +25,11 @@ from headrace.circles import begin_wait, end_wait
 from headrace.futures.coroutine_future import AsyncTaskFuture
 from headrace.futures.future import TaskFuture
 from headrace.futures.submission import AsyncSubmission, Submission, future_in
+from headrace.futures.timeouts import checked_timeout
 from headrace.futures.watching import (
     TURN,
     await_ends,
     block_for_ends,
-    checked_timeout,
     forget_in_turns,
     in_turns,
     refuse_to_block,
@@ -370,7 +370,15 @@ def _given(values: Iterable[Any], verb: str) -> list[Any]:
             f"headrace.{verb}() takes an iterable of futures and got one future. "
             f"Write {verb}([future])."
         )
-    given = list(values)
+    try:
+        given = list(values)
+    except TypeError:
+        if isinstance(values, Iterable):
+            raise  # by what it is made of
+        raise TypeError(
+            f"headrace.{verb}() takes an iterable of futures, not {values!r}. Give it "
+            f"what map() returned, or a list of what submit() did."
+        ) from None
     if not _HANDLES.issuperset(map(type, given)):  # five times as fast
         for value in given:
             if future_in(value) is None:

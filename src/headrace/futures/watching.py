@@ -20,7 +20,6 @@ __all__ = (
     "Watched",
     "await_ends",
     "block_for_ends",
-    "checked_timeout",
     "ends_of",
     "forget_in_turns",
     "in_turns",
@@ -117,20 +116,6 @@ def ends_of(
     for run in runs:
         run.watch(ends)
     return ends
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """The timeout of a wait, refused when it makes no sense.
-
-    Raises:
-        ValueError: It is negative or not a number.
-    """
-    if timeout is not None and not timeout >= 0:
-        raise ValueError(
-            f"timeout={timeout!r} is not a number of seconds to wait. Give 0 to look "
-            f"without waiting, or None to wait without a limit."
-        )
-    return timeout
 
 
 def refuse_to_block(run: Watched, what: str, instead: str) -> None:

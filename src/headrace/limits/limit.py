@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from headrace._concurrency.bodies import is_plain_code, shielded
 from headrace._concurrency.forks import FORKS
 from headrace._concurrency.loops import running_loop
+from headrace.callables import misfit, name_of
 from headrace.circles import begin_wait_of, end_wait, holders_of, present_body
 from headrace.exceptions import BlockedLoop, LimitTooSmall
 from headrace.limits.adaptive import Adaptive
@@ -79,6 +80,14 @@ class Limit:
                 f"Limit(key={key!r}) cannot be called. Give a function of the "
                 f'arguments, such as key=lambda parameters: parameters["tenant"].'
             )
+        for option, fn in {"key": key, "weight": weight}.items():
+            reason = misfit(fn, 1) if callable(fn) else None
+            if reason is not None:
+                raise TypeError(
+                    f"Limit({option}=...): {name_of(fn)} cannot be called with one "
+                    f"argument ({reason}). It gets a mapping of all arguments, as in "
+                    f'{option}=lambda parameters: parameters["tenant"].'
+                )
         self.key = key
         self.weight = weight if callable(weight) else checked_weight(weight)
         self.burst = checked_burst(burst, self._rate)

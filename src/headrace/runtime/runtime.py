@@ -29,6 +29,8 @@ from headrace._engine.snapshots import (
     tell_who_holds,
 )
 from headrace._engine.verdict import log_unseen
+from headrace._text import shown
+from headrace.callables import misfit
 from headrace.context import CURRENT
 from headrace.events import Observer
 from headrace.exceptions import RunEnded
@@ -77,8 +79,8 @@ class Runtime(Service):
             one ("last"), or nothing ("off"); by default as the settings say ("full").
 
     Raises:
-        TypeError: ``middleware`` are no functions, ``slow_loop_seconds`` no number,
-            ``limits`` no mapping of texts to limits.
+        TypeError: ``observers`` have no ``on_event``, ``middleware`` are no functions,
+            ``slow_loop_seconds`` is no number, ``limits`` no mapping of texts to limits.
         ValueError: ``max_threads``, ``max_concurrency`` or ``max_pending`` is no
             positive whole number, ``slow_loop_seconds`` negative, or ``history`` none
             of these.
@@ -104,7 +106,7 @@ class Runtime(Service):
         self._new_host = functools.partial(
             Host,
             settings=settings,
-            observers=tuple(observers),
+            observers=_checked_observers(observers),
             max_threads=max_threads,
             limits=host_limits(max_concurrency, limits),
             max_pending=max_pending,
@@ -293,3 +295,24 @@ def _check_count(option: str, given: object, otherwise: str) -> None:
             f"Runtime({option}={given!r}): it must be a whole number of at least 1. "
             f"Leave it out for {otherwise}."
         )
+
+
+def _checked_observers(given: Any) -> tuple[Observer, ...]:
+    if _hears(given) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"Runtime(observers={shown(given)}): it must be a list of observers. Write "
+            f"observers=[headrace.testing.Recorder()]."
+        )
+    observers: tuple[Any, ...] = tuple(given)
+    for observer in observers:
+        if not _hears(observer):
+            raise TypeError(
+                f"Runtime(observers=...): {shown(observer)} is no observer. Give objects "
+                f"with a method on_event(event), such as headrace.testing.Recorder()."
+            )
+    return observers
+
+
+def _hears(given: object) -> bool:
+    hear = getattr(given, "on_event", None)
+    return callable(hear) and misfit(hear, 1) is None

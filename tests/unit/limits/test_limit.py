@@ -118,6 +118,15 @@ async def test_a_limit_with_keys_has_none_by_hand() -> None:
             pass
 
 
+@pytest.mark.parametrize("option", ["key", "weight"])
+def test_a_function_of_a_limit_that_takes_other_arguments_is_refused(
+    option: str,
+) -> None:
+    given: Any = {option: lambda tenant, amount: 1}
+    with pytest.raises(TypeError, match=rf"{option}=.*called with one argument"):
+        Limit(4, **given)
+
+
 async def test_a_block_that_could_never_begin_is_refused() -> None:
     with pytest.raises(LimitTooSmall, match="has 0 in all"):
         async with Limit(0):
