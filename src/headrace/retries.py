@@ -123,8 +123,7 @@ class RetryPolicy(Value):
                 f"run and the state, not {condition!r}. Write "
                 f"retry_condition_fn=lambda task, run, state: ..."
             )
-        reason = None if retry_condition_fn is None else misfit(retry_condition_fn, 3)
-        if reason is not None:
+        if callable(condition) and (reason := misfit(condition, 3)) is not None:
             raise TypeError(
                 f"{task_name}: the retry_condition_fn {name_of(condition)} cannot be "
                 f"called with three arguments ({reason}). It is called as fn(task, "

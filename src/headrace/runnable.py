@@ -171,7 +171,7 @@ class Runnable(Hookable, Generic[P, R_co]):
                     self._doors.call_coroutine(holder, spec, given),
                     return_state=return_state,
                 )
-            coro = awaited(
+            coro: Any = awaited(
                 self._doors.wait, holder, spec, given, return_state=return_state
             )
             # What Python and asyncio call it, as when nobody has awaited it.

@@ -904,9 +904,10 @@ def test_a_failure_given_as_a_state_counts_as_seen() -> None:
 
 async def test_a_call_that_is_never_awaited_warns_by_the_name_of_the_task() -> None:
     @flow(name="whole")
-    async def whole() -> None:
+    async def a_flow() -> None:
         adouble(1)
 
+    whole: Any = a_flow
     with pytest.warns(RuntimeWarning, match="coroutine 'whole' was never awaited"):
         whole()
     with pytest.warns(RuntimeWarning, match="coroutine 'adouble' was never awaited"):

@@ -14,6 +14,7 @@ from typing import (
     NoReturn,
     Self,
     TypeVar,
+    cast,
     overload,
 )
 
@@ -370,15 +371,13 @@ def _given(values: Iterable[Any], verb: str) -> list[Any]:
             f"headrace.{verb}() takes an iterable of futures and got one future. "
             f"Write {verb}([future])."
         )
-    try:
-        given = list(values)
-    except TypeError:
-        if isinstance(values, Iterable):
-            raise  # by what it is made of
+    whole = cast("object", values)
+    if not isinstance(whole, Iterable):
         raise TypeError(
-            f"headrace.{verb}() takes an iterable of futures, not {values!r}. Give it "
+            f"headrace.{verb}() takes an iterable of futures, not {whole!r}. Give it "
             f"what map() returned, or a list of what submit() did."
-        ) from None
+        )
+    given = list(values)
     if not _HANDLES.issuperset(map(type, given)):  # five times as fast
         for value in given:
             if future_in(value) is None:

@@ -80,14 +80,8 @@ class Limit:
                 f"Limit(key={key!r}) cannot be called. Give a function of the "
                 f'arguments, such as key=lambda parameters: parameters["tenant"].'
             )
-        for option, fn in {"key": key, "weight": weight}.items():
-            reason = misfit(fn, 1) if callable(fn) else None
-            if reason is not None:
-                raise TypeError(
-                    f"Limit({option}=...): {name_of(fn)} cannot be called with one "
-                    f"argument ({reason}). It gets a mapping of all arguments, as in "
-                    f'{option}=lambda parameters: parameters["tenant"].'
-                )
+        _check_takes_one("key", key)
+        _check_takes_one("weight", weight)
         self.key = key
         self.weight = weight if callable(weight) else checked_weight(weight)
         self.burst = checked_burst(burst, self._rate)
@@ -355,3 +349,12 @@ def _remade(
     concurrency: Any, rate: Any, key: Any, weight: Any, burst: Any, name: Any
 ) -> Limit:
     return Limit(concurrency, rate, key, weight, burst=burst, name=name)
+
+
+def _check_takes_one(option: str, given: object) -> None:
+    if callable(given) and (reason := misfit(given, 1)) is not None:
+        raise TypeError(
+            f"Limit({option}=...): {name_of(given)} cannot be called with one argument "
+            f"({reason}). It gets a mapping of all arguments, as in "
+            f'{option}=lambda parameters: parameters["tenant"].'
+        )

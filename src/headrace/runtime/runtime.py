@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, cast
 
 from headrace._concurrency.bodies import shielded
 from headrace._concurrency.guardian import LoopGuardian
@@ -297,13 +297,14 @@ def _check_count(option: str, given: object, otherwise: str) -> None:
         )
 
 
-def _checked_observers(given: Any) -> tuple[Observer, ...]:
-    if _hears(given) or not isinstance(given, Iterable):
+def _checked_observers(given: Iterable[Observer]) -> tuple[Observer, ...]:
+    whole = cast("object", given)
+    if _hears(whole) or not isinstance(whole, Iterable):
         raise TypeError(
-            f"Runtime(observers={shown(given)}): it must be a list of observers. Write "
+            f"Runtime(observers={shown(whole)}): it must be a list of observers. Write "
             f"observers=[headrace.testing.Recorder()]."
         )
-    observers: tuple[Any, ...] = tuple(given)
+    observers = tuple(given)
     for observer in observers:
         if not _hears(observer):
             raise TypeError(
