@@ -5,9 +5,9 @@ The hot path. Everything here happens on one loop's thread. What it rests on:
 * A queued run is one record: no asyncio task, no coroutine, no context of its own.
 * A started coroutine run is one ``asyncio.Task`` that no other run shares, so
   ``current_task()``, ``asyncio.timeout``, cancel scopes and ``cancel()`` just work.
-* At most `WINDOW` tasks exist that have not taken their first step; when few are left,
-  first steps start the next queued runs. So a map of any size keeps few young objects alive, and
-  the loop is never held for more than that many first steps.
+* At most `WINDOW` tasks exist that have not taken their first step; when few of these
+  are left, a first step starts the next queued runs. So a map of any size keeps few
+  young objects alive, and the loop is never held for more than that many first steps.
 * A plain run is a job of the worker threads and no asyncio task at all.
 * A run that waits (for inputs, for a retry) is a record and at most a timer.
 """
