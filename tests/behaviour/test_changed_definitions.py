@@ -33,6 +33,10 @@ def growing(retries: int) -> list[float]:
     return [float(i) for i in range(retries)]
 
 
+def always(task: object, task_run: object, state: object) -> bool:
+    return True
+
+
 def note(task: object, task_run: object, state: object) -> None: ...
 
 
@@ -60,7 +64,7 @@ FULL: dict[str, Any] = {
     "retries": 3,
     "retry_delay_seconds": 2.5,
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": growing,
+    "retry_condition_fn": always,
     "timeout_seconds": 60.0,
     "log_prints": True,
     "interrupt": False,
