@@ -7,6 +7,7 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -226,3 +227,20 @@ def test_a_thread_that_is_held_goes_on_when_the_loop_has_come_to_one() -> None:
     for thread in threads:
         thread.join(20)
     assert all(event.is_set() for event in went_on)
+
+
+def test_a_thread_is_not_held_for_long_though_others_always_come_first() -> None:
+    brake = Brake()
+    brake.note(130)
+    thread = threading.Thread(target=brake.hold, daemon=True)
+    thread.start()
+    until = monotonic() + 5
+    while thread.is_alive() and monotonic() < until:
+        # The loop has come to a value, and another thread was faster to give one.
+        brake.release(1)
+        brake.note(1)
+        thread.join(0.01)
+    went_on = not thread.is_alive()
+    brake.release(130)
+    thread.join(20)
+    assert went_on

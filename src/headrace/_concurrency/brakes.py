@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from itertools import repeat
+from time import monotonic
 from typing import Any, Final
 
 from headrace._concurrency.waits import Wait
@@ -67,12 +68,13 @@ class Brake:
         ahead, held = self.ahead, self._held
         if len(ahead) < _MOST_AHEAD:
             return
-        is_over = False
-        while not is_over and len(ahead) >= _MOST_AHEAD:
+        # One limit for all waits: where the loop is slow, others come first many times.
+        until = monotonic() + _MOST_SECONDS
+        while len(ahead) >= _MOST_AHEAD and (left := until - monotonic()) > 0:
             wait = Wait()
             held.append(wait)
             if len(ahead) >= _MOST_AHEAD:
-                is_over = not wait.block(_MOST_SECONDS, None)
+                wait.block(left, None)
             with contextlib.suppress(ValueError):  # as it is where it was let go
                 held.remove(wait)
         # What follows may be small values, which let nobody go.
