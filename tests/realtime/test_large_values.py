@@ -209,6 +209,27 @@ def test_how_large_a_value_may_be_is_seen_by_its_type_and_size(
     assert weight_of(value) == weight
 
 
+class Unwilling:
+    """A value that ends whoever asks for its bytes; on 3.11 nobody can ask."""
+
+    def __buffer__(self, _flags: int) -> memoryview:
+        raise SystemExit
+
+
+def test_a_value_that_does_not_show_its_size_gets_to_the_loop_all_the_same() -> None:
+    @task
+    def give() -> Unwilling:
+        return Unwilling()
+
+    @flow
+    def main() -> str:
+        return type(give.submit().value(timeout=20)).__name__
+
+    assert weight_of(Unwilling()) == 1
+    with Runtime(max_threads=THREADS):
+        assert main() == "Unwilling"
+
+
 def test_a_thread_that_is_held_goes_on_when_the_loop_has_come_to_one() -> None:
     brake = Brake()
     went_on = [threading.Event() for _ in range(3)]

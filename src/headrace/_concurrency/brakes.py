@@ -38,7 +38,7 @@ def weight_of(value: Any) -> int:
         return _LARGE if len(value) >= _LARGE_COUNT else 0
     try:
         return _LARGE if memoryview(value).nbytes >= _LARGE_BYTES else 0
-    except Exception:  # noqa: BLE001 - from 3.12 on, this may be code of its own
+    except BaseException:  # noqa: BLE001 - from 3.12 on, this may be code of its own
         return _UNKNOWN
 
 
