@@ -17,7 +17,7 @@ _MOST_AHEAD: Final = 128
 _LARGE: Final = 16
 _UNKNOWN: Final = 1
 # For a loop that is held up by others, perhaps until one of these very threads goes on.
-_MOST_SECONDS: Final = 0.1
+_MOST_SECONDS: Final = 0.3
 # Less is not worth a look: numbers, short texts, small containers.
 _LARGE_BYTES: Final = 64 * 1024
 _LARGE_COUNT: Final = 64
@@ -68,11 +68,13 @@ class Brake:
         ahead, held = self.ahead, self._held
         if len(ahead) < _MOST_AHEAD:
             return
-        # One limit for all waits: where the loop is slow, others come first many times.
+        # One limit for all waits: others may have come first many times.
         until = monotonic() + _MOST_SECONDS
+        enter = held.append
         while len(ahead) >= _MOST_AHEAD and (left := until - monotonic()) > 0:
             wait = Wait()
-            held.append(wait)
+            enter(wait)
+            enter = held.appendleft  # who was let go in vain is the next
             if len(ahead) >= _MOST_AHEAD:
                 wait.block(left, None)
             with contextlib.suppress(ValueError):  # as it is where it was let go
