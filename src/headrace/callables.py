@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = (
+    "check_takes",
     "coroutine_form",
     "is_coroutine_callable",
     "is_of_module",
@@ -74,6 +75,26 @@ def misfit(fn: Callable[..., Any], count: int) -> str | None:
     except TypeError as error:
         return str(error)
     return None
+
+
+def check_takes(fn: Callable[..., Any], count: int, what: str, advice: str) -> None:
+    """Refuse a function of the user's that cannot be called as it will be.
+
+    Args:
+        fn: The function.
+        count: How many arguments it gets, by position: 1 to 3.
+        what: What messages call it, as in ``"load: the cache_key_fn"``.
+        advice: How it is called.
+
+    Raises:
+        TypeError: It takes others.
+    """
+    reason = misfit(fn, count)
+    if reason is not None:
+        arguments = ("one argument", "two arguments", "three arguments")[count - 1]
+        raise TypeError(
+            f"{what} {name_of(fn)} cannot be called with {arguments} ({reason}). {advice}"
+        )
 
 
 def coroutine_form(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
-from headrace.callables import is_coroutine_callable, misfit, name_of
+from headrace.callables import check_takes, is_coroutine_callable, name_of
 from headrace.states import StateType
 
 __all__ = ("HOOKS", "Hook", "HookFn", "Hooks")
@@ -125,11 +125,6 @@ def _hook(name: str, noun: str, option: str, fn: object) -> Hook:
             f"{name}: {option} holds {fn!r}, which cannot be called. Give functions "
             f"of ({noun}, {noun}_run, state)."
         )
-    reason = misfit(fn, 3)
-    if reason is not None:
-        raise TypeError(
-            f"{name}: the hook {name_of(fn)} in {option} cannot be called with three "
-            f"arguments ({reason}). Hooks are called as hook({noun}, {noun}_run, "
-            f"state), by position."
-        )
+    advice = f"Hooks are called as hook({noun}, {noun}_run, state), by position."
+    check_takes(fn, 3, f"{name}: in {option}, the hook", advice)
     return Hook(fn, name_of(fn), is_coroutine_callable(fn))

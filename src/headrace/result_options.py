@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from headrace._text import shown
 from headrace.cache_keys import task_input_hash
-from headrace.callables import is_coroutine_callable, is_of_module, misfit, name_of
+from headrace.callables import check_takes, is_coroutine_callable, is_of_module
 from headrace.option_checks import flag_of, optional_flag_of
 from headrace.parameters import Binder
 
@@ -165,12 +165,8 @@ def _cache_key_of(
             f"the context and the parameters of a run and returns a text or None, such "
             f"as headrace.tasks.task_input_hash."
         )
-    reason = misfit(given, 2)
-    if reason is not None:
-        raise TypeError(
-            f"{name}: the cache_key_fn {name_of(given)} cannot be called with two "
-            f"arguments ({reason}). It is called as fn(context, parameters), by position."
-        )
+    advice = "It is called as fn(context, parameters), by position."
+    check_takes(given, 2, f"{name}: the cache_key_fn", advice)
     from headrace.hashing import KeyPolicy, keys  # noqa: PLC0415 - see above
 
     if given is task_input_hash:

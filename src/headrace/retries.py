@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, Final, TypeAlias, cast
 
 from headrace._values import Value
-from headrace.callables import misfit, name_of
+from headrace.callables import check_takes
 
 __all__ = (
     "MAX_DELAYS",
@@ -123,12 +123,9 @@ class RetryPolicy(Value):
                 f"run and the state, not {condition!r}. Write "
                 f"retry_condition_fn=lambda task, run, state: ..."
             )
-        if callable(condition) and (reason := misfit(condition, 3)) is not None:
-            raise TypeError(
-                f"{task_name}: the retry_condition_fn {name_of(condition)} cannot be "
-                f"called with three arguments ({reason}). It is called as fn(task, "
-                f"task_run, state), by position."
-            )
+        if callable(condition):
+            advice = "It is called as fn(task, task_run, state), by position."
+            check_takes(condition, 3, f"{task_name}: the retry_condition_fn", advice)
         return cls(
             retries=retries,
             retry_delay_seconds=retry_delay_seconds,

@@ -34,8 +34,10 @@ T = TypeVar("T")
 
 # Of every kind of future: those of coroutine tasks give something to await.
 _block_for_state: Final = TaskFuture[Any].wait
-_NEW: Final = object.__new__
 _block_for_states: Final = FutureList[Any, Any].wait
+
+# Makes a submission: to call a class that has a constructor takes longer.
+_new: Final = object.__new__
 
 
 class Schedulable(Runnable[P, R_co]):
@@ -139,7 +141,7 @@ class Schedulable(Runnable[P, R_co]):
         if return_state:
             return _block_for_state(run) if is_plain_code() else run.astate()
         kind: Any = AsyncSubmission if spec.is_async else Submission
-        submission = _NEW(kind)  # to call a class that has a constructor takes longer
+        submission = _new(kind)
         submission.future = run
         return submission
 

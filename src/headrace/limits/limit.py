@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from headrace._concurrency.bodies import is_plain_code, shielded
 from headrace._concurrency.forks import FORKS
 from headrace._concurrency.loops import running_loop
-from headrace.callables import misfit, name_of
+from headrace.callables import check_takes
 from headrace.circles import begin_wait_of, end_wait, holders_of, present_body
 from headrace.exceptions import BlockedLoop, LimitTooSmall
 from headrace.limits.adaptive import Adaptive
@@ -26,6 +26,11 @@ __all__ = ("Limit", "Slot", "limit_of")
 
 # Pools of so many keys are there before the idle ones are looked for.
 _MANY: Final = 256
+
+_GETS_ALL: Final = (
+    "It gets a mapping of all arguments, as in "
+    'Limit(5, key=lambda parameters: parameters["tenant"]).'
+)
 
 
 class Limit:
@@ -80,8 +85,9 @@ class Limit:
                 f"Limit(key={key!r}) cannot be called. Give a function of the "
                 f'arguments, such as key=lambda parameters: parameters["tenant"].'
             )
-        _check_takes_one("key", key)
-        _check_takes_one("weight", weight)
+        for option, fn in (("key", key), ("weight", weight)):
+            if callable(fn):
+                check_takes(fn, 1, f"Limit({option}=...):", _GETS_ALL)
         self.key = key
         self.weight = weight if callable(weight) else checked_weight(weight)
         self.burst = checked_burst(burst, self._rate)
@@ -349,12 +355,3 @@ def _remade(
     concurrency: Any, rate: Any, key: Any, weight: Any, burst: Any, name: Any
 ) -> Limit:
     return Limit(concurrency, rate, key, weight, burst=burst, name=name)
-
-
-def _check_takes_one(option: str, given: object) -> None:
-    if callable(given) and (reason := misfit(given, 1)) is not None:
-        raise TypeError(
-            f"Limit({option}=...): {name_of(given)} cannot be called with one argument "
-            f"({reason}). It gets a mapping of all arguments, as in "
-            f'{option}=lambda parameters: parameters["tenant"].'
-        )
